@@ -1,0 +1,164 @@
+//! What happens in a run, as it happens: for progress displays, metrics and tests.
+
+use std::time::Duration;
+
+use fusebox_breaker::State;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::RtoVerdict;
+use crate::status::{RunStatus, StepStatus};
+
+/// One thing that happened in a run. Listeners get it from [`Engine::subscribe`](crate::Engine::subscribe);
+/// a slow listener loses the oldest events and holds nobody up.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The run.
+    pub run: String,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// The kinds of [`Event`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A run began.
+    RunStarted {
+        /// Its workflow.
+        workflow: String,
+    },
+    /// A run goes on in another process.
+    RunResumed {
+        /// The steps whose outputs are kept.
+        kept: Vec<String>,
+    },
+    /// The run's former owner still holds its lease; it is waited for.
+    LeaseAwaited {
+        /// The former owner.
+        owner: String,
+        /// How long its lease lasts, in milliseconds.
+        remaining_ms: u64,
+    },
+    /// A step was handed to its agent.
+    StepStarted {
+        /// The step.
+        step: String,
+        /// How often its agent has been called for it, this time included, over all processes.
+        execution: u32,
+    },
+    /// An attempt failed and another will be made.
+    StepRetrying {
+        /// The step.
+        step: String,
+        /// The number of the attempt to come.
+        attempt: u32,
+        /// The wait before it, in milliseconds.
+        after_ms: u64,
+    },
+    /// An agent says how far it is.
+    StepProgress {
+        /// The step.
+        step: String,
+        /// Its words.
+        message: String,
+    },
+    /// A step's agent is not available; it is tried again later.
+    StepWaiting {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+        /// When it is tried again, in milliseconds from now.
+        due_in_ms: u64,
+    },
+    /// A step is not called because of another.
+    StepShielded {
+        /// The step.
+        step: String,
+        /// The unavailable step that shields it.
+        by: String,
+    },
+    /// A step is settled and its record committed.
+    StepEnded {
+        /// The step.
+        step: String,
+        /// How it ended.
+        status: StepStatus,
+        /// Attempts made in this process.
+        attempts: u32,
+        /// Time since it was first handed out in this process, in milliseconds.
+        duration_ms: u64,
+        /// Why, unless it simply succeeded.
+        reason: Option<String>,
+    },
+    /// A breaker moved.
+    BreakerMoved {
+        /// The breaker's name, which is its agent's.
+        breaker: String,
+        /// From.
+        from: String,
+        /// To.
+        to: String,
+        /// The rule that moved it, with figures.
+        reason: String,
+    },
+    /// An agent is back: its breaker closed again.
+    Recovered {
+        /// The agent.
+        agent: String,
+        /// From opening to the success that closed it, in milliseconds.
+        took_ms: u64,
+        /// The objective, in milliseconds, where one is set.
+        objective_ms: Option<u64>,
+        /// Whether it was met.
+        verdict: RtoVerdict,
+    },
+    /// The store does not answer; the commit is repeated.
+    StoreAway {
+        /// What it said.
+        cause: String,
+    },
+    /// The store answers again.
+    StoreBack,
+    /// The run is over in this process.
+    RunEnded {
+        /// How.
+        status: RunStatus,
+        /// Why, unless it simply completed.
+        reason: Option<String>,
+    },
+}
+
+impl EventKind {
+    pub(crate) fn breaker_moved(
+        breaker: &str,
+        from: State,
+        to: State,
+        reason: impl ToString,
+    ) -> Self {
+        Self::BreakerMoved {
+            breaker: breaker.to_owned(),
+            from: from.to_string(),
+            to: to.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Whether the event belongs into the journal: what explains the run afterwards does, chatter does not.
+    pub(crate) fn is_journaled(&self) -> bool {
+        !matches!(
+            self,
+            Self::StepProgress { .. }
+                | Self::LeaseAwaited { .. }
+                | Self::StoreAway { .. }
+                | Self::StoreBack
+        )
+    }
+}
+
+/// Whole milliseconds of `duration`, saturating.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,273 @@
+//! An agent's table: what it is, and the protection around it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use fusebox_breaker::presets::{self, Preset};
+use serde_json::Value;
+use toml::Spanned;
+
+use super::diagnostic::{FileError, Source, suggestion};
+use super::raw::{RawAgent, Time};
+use crate::resilience::Resilience;
+
+/// An agent as a file defines it. Whoever runs the workflow makes the agent from it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AgentSpec {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// What it is.
+    pub kind: AgentKind,
+    /// The protection around it.
+    pub resilience: Resilience,
+    /// JSON Schema its outputs must satisfy.
+    pub output_schema: Option<Value>,
+    /// The agent that answers when this one is not available.
+    pub fallback: Option<String>,
+    pub(super) span: Range<usize>,
+}
+
+/// The kinds of agents a file can define.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AgentKind {
+    /// A program: JSON on its standard input, its answer on its standard output.
+    Command(CommandSpec),
+    /// A function of the program that runs the workflow.
+    Rust {
+        /// The name the program knows it by.
+        function: String,
+    },
+}
+
+/// A program to run. Placeholders such as `{input.path}` in `args`, `dir` and `env` stand for the
+/// run's inputs; no shell sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommandSpec {
+    /// The program, looked for on `PATH` unless it holds a `/`.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working directory, relative to the file. Defaults to the file's directory.
+    pub dir: Option<String>,
+    /// Environment variables it gets beside its parent's.
+    pub env: BTreeMap<String, String>,
+    /// How its output is read: `json`, `lines` or `text`.
+    pub output: String,
+    /// The most it may print. Defaults to what the agent kind allows.
+    pub max_output_bytes: Option<usize>,
+}
+
+const KINDS: [&str; 2] = ["command", "rust"];
+const OUTPUTS: [&str; 3] = ["json", "lines", "text"];
+
+impl AgentSpec {
+    pub(super) fn from_raw(
+        source: &Source,
+        name: &Spanned<String>,
+        agent: &Spanned<RawAgent>,
+    ) -> Result<Self, FileError> {
+        let raw = agent.get_ref();
+        let span = name.span();
+        let kind = match raw.kind.get_ref().as_str() {
+            "command" => command(source, raw, &span)?,
+            "rust" => rust(source, raw, &span)?,
+            other => {
+                let message = format!("agent kind `{other}` does not exist");
+                return Err(source.error(
+                    raw.kind.span(),
+                    message,
+                    suggestion("kinds", other, KINDS.into_iter()),
+                ));
+            }
+        };
+        Ok(Self {
+            name: name.get_ref().clone(),
+            kind,
+            resilience: resilience(source, raw, &span)?,
+            output_schema: raw.output_schema.as_ref().map(to_json),
+            fallback: raw
+                .fallback
+                .as_ref()
+                .map(|fallback| fallback.get_ref().clone()),
+            span,
+        })
+    }
+}
+
+fn command(source: &Source, raw: &RawAgent, span: &Range<usize>) -> Result<AgentKind, FileError> {
+    if let Some(function) = &raw.function {
+        let help = "an agent of kind `rust` has a function; one of kind `command` has a command";
+        return Err(source.error(function.span(), "a command agent has no `function`", help));
+    }
+    let help = "give the program and its arguments, such as command = [\"sh\", \"check.sh\"]";
+    let Some(command) = &raw.command else {
+        return Err(source.error(span.clone(), "this command agent has no `command`", help));
+    };
+    let [program, args @ ..] = command.get_ref().as_slice() else {
+        return Err(source.error(command.span(), "the command is empty", help));
+    };
+    let output = raw
+        .output
+        .as_ref()
+        .map_or("json", |output| output.get_ref());
+    if let (Some(given), false) = (&raw.output, OUTPUTS.contains(&output)) {
+        let message = format!("output format `{output}` does not exist");
+        return Err(source.error(
+            given.span(),
+            message,
+            suggestion("formats", output, OUTPUTS.into_iter()),
+        ));
+    }
+    Ok(AgentKind::Command(CommandSpec {
+        program: program.clone(),
+        args: args.to_vec(),
+        dir: raw.dir.clone(),
+        env: raw.env.clone(),
+        output: output.to_owned(),
+        max_output_bytes: raw.max_output_bytes,
+    }))
+}
+
+fn rust(source: &Source, raw: &RawAgent, span: &Range<usize>) -> Result<AgentKind, FileError> {
+    if let Some(command) = &raw.command {
+        let help = "an agent of kind `rust` has a function; one of kind `command` has a command";
+        return Err(source.error(command.span(), "a rust agent has no `command`", help));
+    }
+    let help = "name the function, such as function = \"review/supervisor\"";
+    let function = raw
+        .function
+        .as_ref()
+        .ok_or_else(|| source.error(span.clone(), "this rust agent has no `function`", help))?;
+    Ok(AgentKind::Rust {
+        function: function.get_ref().clone(),
+    })
+}
+
+fn resilience(
+    source: &Source,
+    raw: &RawAgent,
+    span: &Range<usize>,
+) -> Result<Resilience, FileError> {
+    let mut preset = match &raw.preset {
+        None => presets::AGENT,
+        Some(name) => presets::by_name(name.get_ref()).ok_or_else(|| {
+            let known = presets::ALL.iter().map(|preset| preset.name);
+            let message = format!("preset `{}` does not exist", name.get_ref());
+            source.error(
+                name.span(),
+                message,
+                suggestion("presets", name.get_ref(), known),
+            )
+        })?,
+    };
+    override_preset(&mut preset, raw);
+    let mut resilience = Resilience::preset(preset).map_err(|error| {
+        let fields: Vec<&str> = error.fields().to_vec();
+        let place = fields
+            .iter()
+            .find_map(|field| span_of(raw, field))
+            .unwrap_or_else(|| span.clone());
+        let help = match fields.as_slice() {
+            [one] => format!("change `{one}`"),
+            many => format!("change one of: {}", many.join(", ")),
+        };
+        source.error(place, error.to_string(), help)
+    })?;
+    if let Some(calls) = &raw.max_concurrent_calls {
+        if *calls.get_ref() == 0 {
+            return Err(source.error(calls.span(), "no call could ever run", "allow at least 1"));
+        }
+        resilience.max_concurrent_calls = Some(*calls.get_ref());
+    }
+    if let Some(wait) = time(raw.max_wait.as_ref()) {
+        resilience.max_wait = wait;
+    }
+    Ok(resilience)
+}
+
+fn time(raw: Option<&Spanned<Time>>) -> Option<std::time::Duration> {
+    raw.map(|time| time.get_ref().0)
+}
+
+/// Puts what the file says in the place of what the preset says.
+fn override_preset(preset: &mut Preset, raw: &RawAgent) {
+    fn set<T: Copy>(field: &mut T, value: Option<T>) {
+        if let Some(value) = value {
+            *field = value;
+        }
+    }
+    fn number<T: Copy>(raw: Option<&Spanned<T>>) -> Option<T> {
+        raw.map(|number| *number.get_ref())
+    }
+    set(
+        &mut preset.recovery_objective,
+        time(raw.recovery_objective.as_ref()),
+    );
+    set(
+        &mut preset.attempt_timeout,
+        time(raw.attempt_timeout.as_ref()),
+    );
+    set(&mut preset.retry_base, time(raw.retry_base.as_ref()));
+    set(&mut preset.retry_cap, time(raw.retry_cap.as_ref()));
+    set(
+        &mut preset.wait_duration_in_open,
+        time(raw.wait_duration_in_open.as_ref()),
+    );
+    // A cap the file does not mention follows the wait it does.
+    let cap = preset
+        .max_wait_duration_in_open
+        .max(preset.wait_duration_in_open);
+    preset.max_wait_duration_in_open = time(raw.max_wait_duration_in_open.as_ref()).unwrap_or(cap);
+    set(&mut preset.max_attempts, number(raw.max_attempts.as_ref()));
+    set(
+        &mut preset.consecutive_failures,
+        number(raw.consecutive_failures.as_ref()),
+    );
+    set(
+        &mut preset.successes_to_close,
+        number(raw.successes_to_close.as_ref()),
+    );
+    set(
+        &mut preset.max_concurrent_probes,
+        number(raw.max_concurrent_probes.as_ref()),
+    );
+    set(&mut preset.window.size, number(raw.window_size.as_ref()));
+    set(
+        &mut preset.window.minimum_number_of_calls,
+        number(raw.minimum_number_of_calls.as_ref()),
+    );
+    set(
+        &mut preset.window.failure_rate_threshold,
+        number(raw.failure_rate_threshold.as_ref()),
+    );
+}
+
+/// Where the file sets the field that a configuration error names.
+fn span_of(raw: &RawAgent, field: &str) -> Option<Range<usize>> {
+    let time = |value: &Option<Spanned<Time>>| value.as_ref().map(Spanned::span);
+    let count = |value: &Option<Spanned<u32>>| value.as_ref().map(Spanned::span);
+    match field {
+        "recovery_objective" => time(&raw.recovery_objective),
+        "wait_duration_in_open" => time(&raw.wait_duration_in_open),
+        "max_wait_duration_in_open" => time(&raw.max_wait_duration_in_open),
+        "attempt_timeout" | "probe_deadline" => time(&raw.attempt_timeout),
+        "consecutive_failures" => count(&raw.consecutive_failures),
+        "size" | "count_window.size" => count(&raw.window_size),
+        "minimum_number_of_calls" | "count_window.minimum_number_of_calls" => {
+            count(&raw.minimum_number_of_calls)
+        }
+        "failure_rate_threshold" | "count_window.failure_rate_threshold" => {
+            raw.failure_rate_threshold.as_ref().map(Spanned::span)
+        }
+        "successes_to_close" => count(&raw.successes_to_close),
+        "max_concurrent_probes" => count(&raw.max_concurrent_probes),
+        _ => None,
+    }
+}
+
+fn to_json(value: &toml::Value) -> Value {
+    serde_json::to_value(value).expect("TOML values have a JSON form")
+}

@@ -1,0 +1,234 @@
+//! Errors that point into a file.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A file's name and text, to turn byte offsets into places.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+impl Source {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
+    }
+
+    /// Line and column of a byte offset, both from 1; the column counts characters.
+    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..floor_boundary(&self.text, offset)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
+    }
+
+    pub(crate) fn error(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> FileError {
+        let (line, column) = self.position(span.start);
+        let shown = self
+            .text
+            .lines()
+            .nth(line - 1)
+            .unwrap_or_default()
+            .to_owned();
+        let width = self.text.get(span).map_or(1, |text| {
+            text.lines().next().unwrap_or_default().chars().count()
+        });
+        FileError {
+            file: self.name.to_string(),
+            line,
+            column,
+            message: message.into(),
+            help: Some(help.into()).filter(|help: &String| !help.is_empty()),
+            shown,
+            width: width.max(1),
+        }
+    }
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut at = offset.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// One fault of a file: where, what is wrong, what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FileError {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    #[serde(skip)]
+    shown: String,
+    #[serde(skip)]
+    width: usize,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )?;
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        writeln!(f, " {margin} |")?;
+        writeln!(f, " {number} | {}", self.shown)?;
+        write!(
+            f,
+            " {margin} | {}{}",
+            " ".repeat(self.column - 1),
+            "^".repeat(self.width)
+        )?;
+        if let Some(help) = &self.help {
+            write!(f, "\n {margin} = help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Every fault found in a file; never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct FileErrors(Vec<FileError>);
+
+impl FileErrors {
+    pub(crate) fn new(mut errors: Vec<FileError>) -> Self {
+        errors.sort_by_key(|error| (error.line, error.column));
+        Self(errors)
+    }
+
+    pub(crate) fn from_toml(source: &Source, error: &toml::de::Error) -> Self {
+        let span = error.span().unwrap_or(0..0);
+        let message = error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or("not valid TOML")
+            .to_owned();
+        // The parser's further lines say what it would have taken.
+        let mut help: Vec<&str> = error.message().lines().skip(1).collect();
+        let (message, allowed) = match message.split_once(", expected ") {
+            Some((what, expected)) => (what.to_owned(), format!("expected {expected}")),
+            None => (message, String::new()),
+        };
+        if !allowed.is_empty() {
+            help.insert(0, &allowed);
+        }
+        let help = if help.is_empty() {
+            default_help(&message)
+        } else {
+            help.join("; ")
+        };
+        Self::new(vec![source.error(span, message, help)])
+    }
+
+    /// The faults, in the order of the file.
+    pub fn errors(&self) -> &[FileError] {
+        &self.0
+    }
+}
+
+fn default_help(message: &str) -> String {
+    match message.strip_prefix("missing field ") {
+        Some(field) => format!("add {} = … to this table", field.replace('`', "")),
+        None => "see docs/workflow-files.md".to_owned(),
+    }
+}
+
+impl fmt::Display for FileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FileErrors {}
+
+/// "did you mean" where a known name is near, and what there is.
+pub(crate) fn suggestion<'a>(
+    what: &str,
+    wrong: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> String {
+    let known: Vec<&str> = known.collect();
+    let near = known
+        .iter()
+        .map(|name| (distance(wrong, name), *name))
+        .min();
+    let list = format!("{what}: {}", known.join(", "));
+    match near {
+        Some((steps, name)) if steps <= 2 && steps < name.len() => {
+            format!("did you mean `{name}`? {list}")
+        }
+        _ if known.is_empty() => format!("there are no {what} yet"),
+        _ => list,
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != *to);
+            let best = change.min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_edit_distances() {
+        for (a, b, expected) in [
+            ("", "abc", 3),
+            ("data", "dat", 1),
+            ("triage", "traige", 2),
+            ("a", "a", 0),
+        ] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let source = Source::new("f", "a = \"é\" b");
+        assert_eq!(source.position("a = \"é\" ".len()), (1, 9));
+    }
+}

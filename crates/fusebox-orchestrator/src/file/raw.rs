@@ -1,0 +1,136 @@
+//! The file as it is written, before anything is checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use toml::Spanned;
+
+use super::InputSpec;
+use crate::workflow::OnUnavailable;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFile {
+    pub(super) workflow: RawWorkflow,
+    #[serde(default)]
+    pub(super) input: BTreeMap<String, RawInput>,
+    #[serde(default)]
+    pub(super) agents: BTreeMap<Spanned<String>, Spanned<RawAgent>>,
+    #[serde(default)]
+    pub(super) step: Vec<RawStep>,
+}
+
+impl RawFile {
+    pub(super) fn has_agent(&self, name: &str) -> bool {
+        self.agents.keys().any(|key| key.get_ref() == name)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWorkflow {
+    pub(super) name: Spanned<String>,
+    pub(super) description: Option<String>,
+    pub(super) objective: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) outputs: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) reports: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInput {
+    default: Option<String>,
+    #[serde(default)]
+    directory: bool,
+    description: Option<String>,
+}
+
+impl RawInput {
+    pub(super) fn spec(&self, name: &str) -> InputSpec {
+        InputSpec {
+            name: name.to_owned(),
+            default: self.default.clone(),
+            is_directory: self.directory,
+            description: self.description.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAgent {
+    pub(super) kind: Spanned<String>,
+    // kind = "command"
+    pub(super) command: Option<Spanned<Vec<String>>>,
+    pub(super) dir: Option<String>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) output: Option<Spanned<String>>,
+    pub(super) max_output_bytes: Option<usize>,
+    // kind = "rust"
+    pub(super) function: Option<Spanned<String>>,
+    // any kind
+    pub(super) output_schema: Option<toml::Value>,
+    pub(super) fallback: Option<Spanned<String>>,
+    pub(super) preset: Option<Spanned<String>>,
+    pub(super) recovery_objective: Option<Spanned<Time>>,
+    pub(super) attempt_timeout: Option<Spanned<Time>>,
+    pub(super) max_attempts: Option<Spanned<u32>>,
+    pub(super) retry_base: Option<Spanned<Time>>,
+    pub(super) retry_cap: Option<Spanned<Time>>,
+    pub(super) consecutive_failures: Option<Spanned<u32>>,
+    pub(super) window_size: Option<Spanned<u32>>,
+    pub(super) minimum_number_of_calls: Option<Spanned<u32>>,
+    pub(super) failure_rate_threshold: Option<Spanned<f64>>,
+    pub(super) wait_duration_in_open: Option<Spanned<Time>>,
+    pub(super) max_wait_duration_in_open: Option<Spanned<Time>>,
+    pub(super) successes_to_close: Option<Spanned<u32>>,
+    pub(super) max_concurrent_probes: Option<Spanned<u32>>,
+    pub(super) max_concurrent_calls: Option<Spanned<usize>>,
+    pub(super) max_wait: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStep {
+    pub(super) name: Spanned<String>,
+    pub(super) agent: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) requires: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) optional: Vec<Spanned<String>>,
+    pub(super) on_unavailable: Option<OnUnavailable>,
+}
+
+/// A duration as text with its unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a duration in quotes with its unit, such as \"500ms\", \"5s\" or \"2m\"",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                humantime::parse_duration(text)
+                    .map(Time)
+                    .map_err(|_| de::Error::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}

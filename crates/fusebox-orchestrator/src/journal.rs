@@ -1,0 +1,187 @@
+//! The one writer of a run's journal: every change is one atomic commit under the run's lease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_state::{
+    Commit, CommitOutcome, Durability, Expect, Fence, StateStore, StoreError, WriteId,
+};
+use tokio::time::Instant;
+
+use crate::event::EventKind;
+use crate::record::{
+    EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys, now_ms,
+};
+use crate::run_id::RunId;
+use crate::status::RunStatus;
+
+/// What one commit changes besides the head.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) steps: Vec<StepRecord>,
+    pub(crate) outputs: Vec<(String, Vec<u8>)>,
+    pub(crate) events: Vec<EventKind>,
+    pub(crate) breakers: Option<BTreeMap<String, SavedBreaker>>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+            && self.outputs.is_empty()
+            && self.events.is_empty()
+            && self.breakers.is_none()
+    }
+}
+
+/// Why a change was not acknowledged. Nothing of it may be relied on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Another process owns the run, or its journal moved on without us.
+    #[error("another process has taken the run over")]
+    Lost,
+    /// The store did not acknowledge in time.
+    #[error("the state store did not acknowledge the commit")]
+    Store(#[source] StoreError),
+}
+
+/// Told when the store goes away and comes back.
+pub(crate) type Notify = Box<dyn Fn(EventKind) + Send + Sync>;
+
+/// The journal of a run that this process owns.
+pub(crate) struct Journal {
+    store: Arc<dyn StateStore>,
+    id: RunId,
+    fence: Fence,
+    pub(crate) head: RunHead,
+    head_version: u64,
+    patience: Duration,
+    notify: Notify,
+    /// The weakest level any commit of this process was acknowledged at.
+    pub(crate) durability: Option<Durability>,
+}
+
+impl Journal {
+    /// The journal of a run whose lease is held; `head_version` 0 for a new one.
+    pub(crate) fn new(
+        store: Arc<dyn StateStore>,
+        id: RunId,
+        fence: Fence,
+        (head, head_version): (RunHead, u64),
+        patience: Duration,
+        notify: Notify,
+    ) -> Self {
+        Self {
+            store,
+            id,
+            fence,
+            head,
+            head_version,
+            patience,
+            notify,
+            durability: None,
+        }
+    }
+
+    /// Writes the first commit of a new run. Fails with `Lost` where a run of this name exists.
+    pub(crate) async fn create(
+        &mut self,
+        definition: &SavedDefinition,
+        changes: Changes,
+    ) -> Result<(), JournalError> {
+        let definition = serde_json::to_vec(definition).expect("a definition is plain data");
+        let commit = self.prepare(changes, Expect::Absent).put(
+            keys::definition(),
+            Expect::Absent,
+            definition,
+        );
+        self.send(commit).await
+    }
+
+    /// Commits `changes` and the head, all or nothing.
+    ///
+    /// A commit the store did not answer is repeated under the same write id until `patience` is
+    /// over, so it is applied at most once.
+    pub(crate) async fn commit(&mut self, changes: Changes) -> Result<(), JournalError> {
+        let commit = self.prepare(changes, Expect::Version(self.head_version));
+        self.send(commit).await
+    }
+
+    pub(crate) fn set_status(
+        &mut self,
+        status: RunStatus,
+        reason: Option<String>,
+        due_ms: Option<u64>,
+    ) {
+        self.head.status = status;
+        self.head.reason = reason;
+        self.head.due_ms = due_ms;
+    }
+
+    fn prepare(&mut self, changes: Changes, head: Expect) -> Commit {
+        let mut commit = Commit::new(WriteId::random()).fenced(self.fence.clone());
+        for step in &changes.steps {
+            commit = commit.put(keys::step(&step.name), Expect::Any, json(step));
+        }
+        for (step, bytes) in changes.outputs {
+            commit = commit.put(keys::output(&step), Expect::Any, bytes);
+        }
+        for event in changes.events {
+            let record = EventRecord {
+                seq: self.head.events,
+                at_ms: now_ms(),
+                process: self.head.processes,
+                event,
+            };
+            commit = commit.put(keys::event(record.seq), Expect::Any, json(&record));
+            self.head.events += 1;
+        }
+        if let Some(breakers) = changes.breakers {
+            commit = commit.put(keys::breakers(), Expect::Any, json(&breakers));
+        }
+        self.head.updated_ms = now_ms();
+        commit.put(keys::head(), head, json(&self.head))
+    }
+
+    async fn send(&mut self, commit: Commit) -> Result<(), JournalError> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        let mut away = false;
+        loop {
+            match self
+                .store
+                .commit(&self.id.partition(), commit.clone())
+                .await
+            {
+                Ok(
+                    CommitOutcome::Applied { durability } | CommitOutcome::Duplicate { durability },
+                ) => {
+                    if away {
+                        (self.notify)(EventKind::StoreBack);
+                    }
+                    self.head_version += 1;
+                    self.durability = Some(
+                        self.durability
+                            .map_or(durability, |level| level.min(durability)),
+                    );
+                    return Ok(());
+                }
+                Ok(_) => return Err(JournalError::Lost),
+                Err(error) if error.is_transient() && begun.elapsed() + pause < self.patience => {
+                    if !std::mem::replace(&mut away, true) {
+                        (self.notify)(EventKind::StoreAway {
+                            cause: error.to_string(),
+                        });
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Err(error) => return Err(JournalError::Store(error)),
+            }
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("journal records are plain data")
+}

@@ -1,0 +1,330 @@
+//! What the journal of a run holds, and how to read it without owning the run.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fusebox_breaker::Snapshot;
+use fusebox_state::{Entry, Key, StateStore, StoreError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventKind, millis};
+use crate::run_id::{PARTITION_PREFIX, RunId};
+use crate::status::{RunStatus, StepStatus};
+use crate::workflow::Workflow;
+
+/// The format this version writes. An older one is read; a newer one is refused with a clear error.
+pub const JOURNAL_FORMAT: u32 = 1;
+
+/// The head of a run's journal: how the run stands, rewritten with every commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunHead {
+    /// See [`JOURNAL_FORMAT`].
+    pub format: u32,
+    /// The run.
+    pub run: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// [`Workflow::fingerprint`] of the definition the run began with.
+    pub fingerprint: String,
+    /// How the run stands.
+    pub status: RunStatus,
+    /// Why, unless it simply goes on or completed.
+    pub reason: Option<String>,
+    /// What the run was started with.
+    pub input: serde_json::Value,
+    /// When it began, in milliseconds since 1970 (UTC).
+    pub created_ms: u64,
+    /// When its journal was last written, in milliseconds since 1970 (UTC).
+    pub updated_ms: u64,
+    /// When a waiting run is worth resuming, in milliseconds since 1970 (UTC).
+    pub due_ms: Option<u64>,
+    /// How many processes have worked on it.
+    pub processes: u32,
+    /// How many events its journal holds.
+    pub events: u64,
+}
+
+/// What the journal knows of one step.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step.
+    pub name: String,
+    /// How it stands.
+    pub status: StepStatus,
+    /// How often its agent was called for it, over all processes. Raised before each call, so that
+    /// after a crash the last one may not have begun.
+    pub executions: u32,
+    /// Why, unless it simply succeeded.
+    pub reason: Option<String>,
+    /// From the first hand-out to the end, in the process that settled it, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// SHA-256 of the output's bytes, in hex.
+    pub output_sha256: Option<String>,
+    /// The output's length in bytes.
+    pub output_bytes: Option<u64>,
+}
+
+/// A breaker's state as the journal keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedBreaker {
+    pub(crate) saved_ms: u64,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// The definition a run began with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedDefinition {
+    pub(crate) workflow: Workflow,
+    /// Whatever the caller needs to build the same agents again.
+    pub(crate) attachment: serde_json::Value,
+}
+
+/// One event of a run's journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Its place, from 0.
+    pub seq: u64,
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// Which of the run's processes, from 1.
+    pub process: u32,
+    /// What.
+    pub event: EventKind,
+}
+
+/// Everything known of a run, read without owning it.
+#[derive(Debug, Clone)]
+pub struct RunRecord {
+    /// How it stands.
+    pub head: RunHead,
+    /// The definition it began with.
+    pub workflow: Workflow,
+    /// What its starter attached, see [`RunOptions::attachment`](crate::RunOptions::attachment).
+    pub attachment: serde_json::Value,
+    /// Its steps, by name.
+    pub steps: BTreeMap<String, StepRecord>,
+    pub(crate) breakers: BTreeMap<String, SavedBreaker>,
+    pub(crate) head_version: u64,
+}
+
+/// Why a run's journal could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The store did not answer, or answered nonsense.
+    #[error("the state store could not be read")]
+    Store(#[from] StoreError),
+    /// A record is not what this version writes.
+    #[error(
+        "run `{run}`: record `{key}` cannot be read; it was written by another program or damaged"
+    )]
+    Malformed {
+        /// The run.
+        run: String,
+        /// The record.
+        key: String,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// A record is missing that every run has.
+    #[error("run `{run}`: record `{key}` is missing; the journal is incomplete")]
+    Incomplete {
+        /// The run.
+        run: String,
+        /// The record.
+        key: String,
+    },
+    /// The journal is newer than this program.
+    #[error(
+        "run `{run}` was written in journal format {found}, this program reads up to {JOURNAL_FORMAT}; use a newer fusebox"
+    )]
+    NewerFormat {
+        /// The run.
+        run: String,
+        /// Its format.
+        found: u32,
+    },
+}
+
+pub(crate) mod keys {
+    use fusebox_state::Key;
+
+    pub(crate) const STEP: &str = "step.";
+    pub(crate) const EVENT: &str = "event.";
+
+    fn key(text: String) -> Key {
+        Key::try_new(text).expect("journal keys hold only plain characters")
+    }
+
+    pub(crate) fn head() -> Key {
+        key("head".into())
+    }
+
+    pub(crate) fn definition() -> Key {
+        key("definition".into())
+    }
+
+    pub(crate) fn breakers() -> Key {
+        key("breakers".into())
+    }
+
+    pub(crate) fn step(name: &str) -> Key {
+        key(format!("{STEP}{name}"))
+    }
+
+    pub(crate) fn output(name: &str) -> Key {
+        key(format!("output.{name}"))
+    }
+
+    /// Zero-padded, so that byte order is the order of events.
+    pub(crate) fn event(seq: u64) -> Key {
+        key(format!("{EVENT}{seq:012}"))
+    }
+}
+
+/// Reads what the store knows of a run. `None`: there is no such run.
+///
+/// # Errors
+/// See [`HistoryError`]. "No such run" and "could not ask" are different answers.
+pub async fn load_run(
+    store: &dyn StateStore,
+    id: &RunId,
+) -> Result<Option<RunRecord>, HistoryError> {
+    let partition = id.partition();
+    let Some(head) = store.get(&partition, &keys::head()).await? else {
+        return Ok(None);
+    };
+    let head_version = head.version;
+    let head: RunHead = parse(id, "head", &head)?;
+    if head.format > JOURNAL_FORMAT {
+        return Err(HistoryError::NewerFormat {
+            run: id.to_string(),
+            found: head.format,
+        });
+    }
+    let incomplete = || HistoryError::Incomplete {
+        run: id.to_string(),
+        key: "definition".into(),
+    };
+    let definition = store
+        .get(&partition, &keys::definition())
+        .await?
+        .ok_or_else(incomplete)?;
+    let SavedDefinition {
+        workflow,
+        attachment,
+    } = parse(id, "definition", &definition)?;
+    let mut steps = BTreeMap::new();
+    for (key, entry) in scan_all(store, id, keys::STEP).await? {
+        let step: StepRecord = parse(id, key.as_str(), &entry)?;
+        steps.insert(step.name.clone(), step);
+    }
+    let breakers = match store.get(&partition, &keys::breakers()).await? {
+        Some(entry) => parse(id, "breakers", &entry)?,
+        None => BTreeMap::new(),
+    };
+    Ok(Some(RunRecord {
+        head,
+        workflow,
+        attachment,
+        steps,
+        breakers,
+        head_version,
+    }))
+}
+
+/// The committed output of a step, byte for byte. `None`: the step has none.
+///
+/// # Errors
+/// See [`HistoryError`].
+pub async fn load_output(
+    store: &dyn StateStore,
+    id: &RunId,
+    step: &str,
+) -> Result<Option<Vec<u8>>, HistoryError> {
+    Ok(store
+        .get(&id.partition(), &keys::output(step))
+        .await?
+        .map(|entry| entry.value))
+}
+
+/// The events of a run, oldest first.
+///
+/// # Errors
+/// See [`HistoryError`].
+pub async fn load_events(
+    store: &dyn StateStore,
+    id: &RunId,
+) -> Result<Vec<EventRecord>, HistoryError> {
+    let entries = scan_all(store, id, keys::EVENT).await?;
+    entries
+        .iter()
+        .map(|(key, entry)| parse(id, key.as_str(), entry))
+        .collect()
+}
+
+/// The heads of all runs in the store, newest first. Costs one read per run.
+///
+/// # Errors
+/// See [`HistoryError`].
+pub async fn list_runs(store: &dyn StateStore) -> Result<Vec<RunHead>, HistoryError> {
+    let mut heads = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = store
+            .partitions(PARTITION_PREFIX, cursor.as_deref(), 256)
+            .await?;
+        for partition in &page.items {
+            let name = partition.as_str().trim_start_matches(PARTITION_PREFIX);
+            let Ok(id) = name.parse::<RunId>() else {
+                continue;
+            };
+            if let Some(entry) = store.get(partition, &keys::head()).await? {
+                heads.push(parse::<RunHead>(&id, "head", &entry)?);
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    heads.sort_by(|a, b| (b.created_ms, &b.run).cmp(&(a.created_ms, &a.run)));
+    heads.dedup_by(|a, b| a.run == b.run);
+    Ok(heads)
+}
+
+async fn scan_all(
+    store: &dyn StateStore,
+    id: &RunId,
+    prefix: &str,
+) -> Result<Vec<(Key, Entry)>, HistoryError> {
+    let partition = id.partition();
+    let mut items = Vec::new();
+    loop {
+        let after = items.last().map(|(key, _): &(Key, Entry)| key.clone());
+        let page = store.scan(&partition, prefix, after.as_ref(), 256).await?;
+        let more = page.next.is_some();
+        items.extend(page.items);
+        if !more {
+            return Ok(items);
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(id: &RunId, key: &str, entry: &Entry) -> Result<T, HistoryError> {
+    serde_json::from_slice(&entry.value).map_err(|source| HistoryError::Malformed {
+        run: id.to_string(),
+        key: key.to_owned(),
+        source,
+    })
+}
+
+/// Now, in milliseconds since 1970 (UTC).
+pub(crate) fn now_ms() -> u64 {
+    millis(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO),
+    )
+}

@@ -1,0 +1,88 @@
+//! What stands around one agent: breaker, retries, time-outs, bulkhead.
+
+use std::time::Duration;
+
+use fusebox_breaker::{Config, ConfigError, presets::Preset};
+
+/// The protection of one agent. [`Resilience::default`] suits an agent nothing is known about.
+///
+/// ```
+/// use std::time::Duration;
+/// use fusebox_breaker::presets;
+/// use fusebox_orchestrator::Resilience;
+///
+/// let calibrated = Resilience::preset(presets::DATA)?;
+/// assert!(calibrated.attempt_timeout.is_some());
+/// # Ok::<(), fusebox_breaker::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resilience {
+    /// The breaker's rules; its recovery objective is the agent's RTO.
+    pub breaker: Config,
+    /// Attempts per call, the first included. Defaults to 3.
+    pub max_attempts: u32,
+    /// The wait before the first retry; doubled for each further one. Defaults to 200 ms.
+    pub retry_base: Duration,
+    /// The longest wait between attempts. Defaults to 5 s.
+    pub retry_cap: Duration,
+    /// How long one attempt may take. `None`: as long as the run's objective. Defaults to 30 s.
+    pub attempt_timeout: Option<Duration>,
+    /// Calls in flight at once, over all runs of the engine. `None`: no limit. Defaults to 16.
+    pub max_concurrent_calls: Option<usize>,
+    /// How long a call may queue for a free slot before it counts as not available. Defaults to 30 s.
+    pub max_wait: Duration,
+}
+
+impl Default for Resilience {
+    fn default() -> Self {
+        Self {
+            breaker: Config::builder()
+                .build()
+                .expect("the default configuration is valid"),
+            max_attempts: 3,
+            retry_base: Duration::from_millis(200),
+            retry_cap: Duration::from_secs(5),
+            attempt_timeout: Some(Duration::from_secs(30)),
+            max_concurrent_calls: Some(16),
+            max_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Resilience {
+    /// The protection a calibrated preset gives.
+    ///
+    /// # Errors
+    /// A preset that was changed into a contradiction names the two fields.
+    pub fn preset(preset: Preset) -> Result<Self, ConfigError> {
+        Ok(Self {
+            breaker: preset.config()?,
+            max_attempts: preset.max_attempts,
+            retry_base: preset.retry_base,
+            retry_cap: preset.retry_cap,
+            attempt_timeout: Some(preset.attempt_timeout),
+            ..Self::default()
+        })
+    }
+
+    /// Replaces the breaker's rules.
+    #[must_use]
+    pub fn with_breaker(mut self, breaker: Config) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// Replaces the number of attempts per call; 0 is read as 1.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Replaces the limit of one attempt.
+    #[must_use]
+    pub fn with_attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = Some(limit);
+        self
+    }
+}

@@ -1,0 +1,1001 @@
+//! One run being worked on: which steps are ready, which are shielded, which must wait, and when it is over.
+//!
+//! One task owns all of the run's state and is the only writer of its journal. Agents are called in
+//! tasks of their own and report back through a channel.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_agent::{Context, GuardError, Task};
+use fusebox_breaker::{Availability, Snapshot, State, Transition};
+use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::digest::sha256_hex;
+use crate::engine::{Member, Shared};
+use crate::event::{EventKind, millis};
+use crate::journal::{Changes, Journal, JournalError};
+use crate::ledger::Ledger;
+use crate::record::{HistoryError, RunRecord, SavedBreaker, StepRecord, load_output, now_ms};
+use crate::report::{RunReport, StepReport};
+use crate::run_id::RunId;
+use crate::status::{RunStatus, StepStatus};
+use crate::workflow::{OnUnavailable, Step, Workflow};
+
+/// The most bytes one step's output may have: what every store takes as one value, less its framing.
+const MAX_OUTPUT: usize = 1024 * 1024 - 1024;
+
+/// What the caller asked for, with the defaults filled in.
+pub(crate) struct Settings {
+    pub(crate) input: Value,
+    pub(crate) objective: Duration,
+    pub(crate) wait: bool,
+    pub(crate) artifacts: Option<PathBuf>,
+    pub(crate) cancellation: CancellationToken,
+}
+
+/// A step as this process sees it.
+#[derive(Default)]
+struct Live {
+    record: StepRecord,
+    output: Option<Arc<Value>>,
+    attempts: u32,
+    /// When a waiting step is tried again.
+    due: Option<Instant>,
+    begun: Option<Instant>,
+    /// Whether listeners know that it is held back by a waiting step.
+    shield_told: bool,
+}
+
+/// What the agents' tasks tell the run.
+enum Message {
+    /// A further attempt is about to be made: raise the count durably first.
+    Attempt {
+        step: String,
+        ack: oneshot::Sender<()>,
+    },
+    /// The call is over.
+    Ended {
+        step: String,
+        result: Result<Answered, Refused>,
+    },
+}
+
+/// An agent's answer.
+struct Answered {
+    output: Value,
+    attempts: u32,
+    degraded: Option<String>,
+}
+
+/// Why a call brought no answer.
+struct Refused {
+    reason: String,
+    attempts: u32,
+    retryable: bool,
+    /// At the earliest then.
+    retry_after: Option<Duration>,
+}
+
+/// Why the loop ended although there was more to do.
+enum Interrupted {
+    Cancelled,
+    Objective,
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Interrupted {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+pub(crate) struct Run {
+    shared: Arc<Shared>,
+    workflow: Arc<Workflow>,
+    id: RunId,
+    journal: Journal,
+    settings: Settings,
+    steps: BTreeMap<String, Live>,
+    /// What the next commit writes.
+    changes: Changes,
+    begun: Instant,
+    deadline: Instant,
+    ledger: Ledger,
+    transitions: broadcast::Receiver<Transition>,
+    tasks: JoinSet<()>,
+    steps_of_tasks: HashMap<Id, String>,
+    sender: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        workflow: Workflow,
+        id: RunId,
+        journal: Journal,
+        settings: Settings,
+    ) -> Self {
+        let mut ledger = Ledger::default();
+        let mut steps = BTreeMap::new();
+        for step in workflow.steps() {
+            let objective = shared.members[step.agent()]
+                .breaker
+                .config()
+                .recovery_objective();
+            ledger.watch(step.agent(), objective);
+            let record = StepRecord {
+                name: step.name().to_owned(),
+                ..StepRecord::default()
+            };
+            steps.insert(
+                step.name().to_owned(),
+                Live {
+                    record,
+                    ..Live::default()
+                },
+            );
+        }
+        let begun = Instant::now();
+        let (sender, messages) = mpsc::unbounded_channel();
+        Self {
+            transitions: shared.subscribe_transitions(),
+            deadline: begun + settings.objective,
+            workflow: Arc::new(workflow),
+            changes: Changes::default(),
+            tasks: JoinSet::new(),
+            steps_of_tasks: HashMap::new(),
+            shared,
+            id,
+            journal,
+            settings,
+            steps,
+            begun,
+            ledger,
+            sender,
+            messages,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Takes over what another process left: outputs stay, everything else is open again.
+    pub(crate) async fn restore(&mut self, record: &RunRecord) -> Result<(), HistoryError> {
+        let mut kept = Vec::new();
+        for (name, known) in &record.steps {
+            let Some(live) = self.steps.get_mut(name) else {
+                continue;
+            };
+            live.record.executions = known.executions;
+            if !known.status.has_output() {
+                continue;
+            }
+            let missing = || HistoryError::Incomplete {
+                run: self.id.to_string(),
+                key: format!("output.{name}"),
+            };
+            let bytes = load_output(&*self.shared.store, &self.id, name)
+                .await?
+                .ok_or_else(missing)?;
+            let output =
+                serde_json::from_slice(&bytes).map_err(|source| HistoryError::Malformed {
+                    run: self.id.to_string(),
+                    key: format!("output.{name}"),
+                    source,
+                })?;
+            live.output = Some(Arc::new(output));
+            live.record = known.clone();
+            kept.push(name.clone());
+        }
+        for (agent, saved) in &record.breakers {
+            if let Some(member) = self.shared.members.get(agent) {
+                let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
+                member.breaker.restore(&later(&saved.snapshot, elapsed));
+            }
+        }
+        self.journal.set_status(RunStatus::Running, None, None);
+        self.tell(EventKind::RunResumed { kept });
+        Ok(())
+    }
+
+    /// Works until every step is settled, the objective has passed, or nothing can be done now.
+    pub(crate) async fn drive(mut self, lease_lost: CancellationToken) -> RunReport {
+        let interrupted = self.work(lease_lost).await.err();
+        self.tasks.shutdown().await;
+        self.finish(interrupted).await
+    }
+
+    async fn work(&mut self, lease_lost: CancellationToken) -> Result<(), Interrupted> {
+        loop {
+            self.absorb_transitions();
+            self.shield();
+            let ready = self.take_ready();
+            self.flush().await?;
+            for step in ready {
+                self.spawn(&step);
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+            self.next(&lease_lost).await?;
+        }
+    }
+
+    /// Waits for the next thing to happen and takes in all that has.
+    async fn next(&mut self, lease_lost: &CancellationToken) -> Result<(), Interrupted> {
+        let due = self.steps.values().filter_map(|live| live.due).min();
+        let due = due.map_or(self.deadline, |due| due.min(self.deadline));
+        let cancellation = self.settings.cancellation.clone();
+        tokio::select! {
+            biased;
+            () = cancellation.cancelled() => return Err(Interrupted::Cancelled),
+            () = lease_lost.cancelled() => return Err(Interrupted::Journal(JournalError::Lost)),
+            Some(message) = self.messages.recv() => self.take(message).await?,
+            Some(joined) = self.tasks.join_next_with_id() => self.joined(joined),
+            () = tokio::time::sleep_until(due) => {
+                if Instant::now() >= self.deadline {
+                    return Err(Interrupted::Objective);
+                }
+            }
+        }
+        // Steps that ended together are committed together.
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, message: Message) -> Result<(), Interrupted> {
+        match message {
+            Message::Attempt { step, ack } => {
+                let live = self.live(&step);
+                live.record.executions += 1;
+                let record = live.record.clone();
+                self.changes.steps.push(record);
+                self.flush().await?;
+                // The agent's task may have been stopped meanwhile; then nobody waits.
+                let _ = ack.send(());
+            }
+            Message::Ended { step, result } => self.ended(&step, result),
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, name: &str, result: Result<Answered, Refused>) {
+        match result {
+            Ok(answered) => self.answered(name, answered),
+            Err(refused) => {
+                self.live(name).attempts += refused.attempts;
+                if refused.attempts == 0 {
+                    // Counted before the call, but the agent was never contacted.
+                    let record = &mut self.live(name).record;
+                    record.executions = record.executions.saturating_sub(1);
+                }
+                self.unavailable(name, refused);
+            }
+        }
+    }
+
+    fn answered(&mut self, name: &str, answered: Answered) {
+        let bytes = serde_json::to_vec(&answered.output).expect("a JSON value can be written");
+        let live = self.live(name);
+        live.attempts += answered.attempts;
+        if bytes.len() > MAX_OUTPUT {
+            let reason = format!(
+                "its output has {} bytes, the journal takes up to {MAX_OUTPUT} per step; write large results to the artifacts directory",
+                bytes.len()
+            );
+            return self.settle(name, StepStatus::Failed, Some(reason));
+        }
+        live.output = Some(Arc::new(answered.output));
+        live.record.output_sha256 = Some(sha256_hex(&bytes));
+        live.record.output_bytes = Some(bytes.len() as u64);
+        self.changes.outputs.push((name.to_owned(), bytes));
+        let status = if answered.degraded.is_some() {
+            StepStatus::Degraded
+        } else {
+            StepStatus::Succeeded
+        };
+        self.settle(name, status, answered.degraded);
+    }
+
+    /// Decides what a step does whose agent is not available.
+    fn unavailable(&mut self, name: &str, refused: Refused) {
+        let step = self
+            .workflow
+            .step(name)
+            .expect("only steps of the workflow are run")
+            .clone();
+        let Refused {
+            reason,
+            retryable,
+            retry_after,
+            ..
+        } = refused;
+        match step.unavailable_policy() {
+            OnUnavailable::Skip => return self.settle(name, StepStatus::Skipped, Some(reason)),
+            OnUnavailable::Fail => return self.settle(name, StepStatus::Failed, Some(reason)),
+            OnUnavailable::Wait if !retryable => {
+                return self.settle(name, StepStatus::Failed, Some(reason));
+            }
+            OnUnavailable::Wait => {}
+        }
+        let member = &self.shared.members[step.agent()];
+        let now = Instant::now();
+        let wait = wait_for(member).max(retry_after.unwrap_or_default());
+        if now + wait >= self.deadline {
+            let left = self.deadline.saturating_duration_since(now);
+            let reason = format!(
+                "{reason}; the next try is due in {}, the objective leaves {}",
+                short(wait),
+                short(left)
+            );
+            return self.settle(name, StepStatus::Failed, Some(reason));
+        }
+        let live = self.live(name);
+        live.due = Some(now + wait);
+        live.record.status = StepStatus::Waiting;
+        live.record.reason = Some(reason.clone());
+        let record = live.record.clone();
+        self.changes.steps.push(record);
+        self.tell(EventKind::StepWaiting {
+            step: name.to_owned(),
+            reason,
+            due_in_ms: millis(wait),
+        });
+    }
+
+    fn settle(&mut self, name: &str, status: StepStatus, reason: Option<String>) {
+        let live = self.live(name);
+        live.due = None;
+        live.record.status = status;
+        live.record.reason.clone_from(&reason);
+        live.record.duration_ms = live.begun.map(|begun| millis(begun.elapsed()));
+        let (record, attempts) = (live.record.clone(), live.attempts);
+        let ended = EventKind::StepEnded {
+            step: name.to_owned(),
+            status,
+            attempts,
+            duration_ms: record.duration_ms.unwrap_or_default(),
+            reason,
+        };
+        self.changes.steps.push(record);
+        self.tell(ended);
+    }
+
+    /// Settles every step that requires one without an output, and tells of those that must wait for one.
+    ///
+    /// Read-only towards the agents: a shielded agent is neither called nor charged.
+    fn shield(&mut self) {
+        let workflow = Arc::clone(&self.workflow);
+        // Topological order makes one pass transitive.
+        for step in workflow.steps() {
+            if self.steps[step.name()].record.status != StepStatus::Pending {
+                continue;
+            }
+            let lacking = step.required().iter().find(|up| {
+                let status = self.steps[*up].record.status;
+                status.is_settled() && !status.has_output()
+            });
+            if let Some(up) = lacking {
+                let upstream = &self.steps[up].record;
+                let reason = match (&upstream.status, &upstream.reason) {
+                    (StepStatus::Shielded, Some(reason)) => reason.clone(),
+                    (status, _) => format!("shielded: required step `{up}` {status}"),
+                };
+                self.tell(EventKind::StepShielded {
+                    step: step.name().to_owned(),
+                    by: up.clone(),
+                });
+                self.settle(step.name(), StepStatus::Shielded, Some(reason));
+            } else if let Some(by) = self.held_back_by(step) {
+                let live = self.live(step.name());
+                if !std::mem::replace(&mut live.shield_told, true) {
+                    self.tell(EventKind::StepShielded {
+                        step: step.name().to_owned(),
+                        by,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The waiting step that a pending one depends on, directly or through others.
+    fn held_back_by(&self, step: &Step) -> Option<String> {
+        step.required()
+            .iter()
+            .find_map(|up| match self.steps[up].record.status {
+                StepStatus::Waiting => Some(up.clone()),
+                StepStatus::Pending => self.held_back_by(self.workflow.step(up)?),
+                _ => None,
+            })
+    }
+
+    /// Marks every step that can start now as running. The caller commits, then spawns them: the
+    /// count of executions is durable before the agent is called.
+    fn take_ready(&mut self) -> Vec<String> {
+        let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
+        let mut ready = Vec::new();
+        for step in workflow.steps() {
+            let live = &self.steps[step.name()];
+            let turn = match live.record.status {
+                StepStatus::Pending => self.has_inputs(step),
+                StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
+                _ => false,
+            };
+            if !turn {
+                continue;
+            }
+            if let Some(refused) = self.gate(step) {
+                self.unavailable(step.name(), refused);
+                continue;
+            }
+            let live = self.live(step.name());
+            live.due = None;
+            live.begun.get_or_insert(now);
+            live.record.status = StepStatus::Running;
+            live.record.executions += 1;
+            let record = live.record.clone();
+            self.tell(EventKind::StepStarted {
+                step: step.name().to_owned(),
+                execution: record.executions,
+            });
+            self.changes.steps.push(record);
+            ready.push(step.name().to_owned());
+        }
+        ready
+    }
+
+    fn has_inputs(&self, step: &Step) -> bool {
+        step.required()
+            .iter()
+            .all(|up| self.steps[up].record.status.has_output())
+            && step
+                .optionals()
+                .iter()
+                .all(|up| self.steps[up].record.status.is_settled())
+    }
+
+    /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
+    fn gate(&self, step: &Step) -> Option<Refused> {
+        let member = &self.shared.members[step.agent()];
+        let retry_after = match member.breaker.availability() {
+            _ if member.has_fallback => return None,
+            Availability::Ready | Availability::ProbeReady => return None,
+            Availability::NotBefore(wait) => Some(wait),
+            Availability::Never => None,
+        };
+        let snapshot = member.breaker.snapshot();
+        let why = snapshot
+            .reason
+            .map(|reason| format!(" ({reason})"))
+            .unwrap_or_default();
+        let reason = format!(
+            "breaker of agent `{}` is {}{why}",
+            step.agent(),
+            snapshot.state
+        );
+        Some(Refused {
+            reason,
+            attempts: 0,
+            retryable: true,
+            retry_after,
+        })
+    }
+
+    fn spawn(&mut self, name: &str) {
+        let step = self
+            .workflow
+            .step(name)
+            .expect("only steps of the workflow are run");
+        let task = Task::new(self.task_input(step));
+        let hooks = StepHooks {
+            shared: Arc::clone(&self.shared),
+            run: self.id.clone(),
+            step: name.to_owned(),
+            sender: self.sender.clone(),
+        };
+        let context = self.context(&hooks);
+        let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());
+        let handle = self.tasks.spawn(async move {
+            let result = call(&shared.members[&agent], task, context, &hooks).await;
+            // The run may have ended meanwhile; then nobody waits for the answer.
+            let _ = hooks.sender.send(Message::Ended {
+                step: hooks.step.clone(),
+                result,
+            });
+        });
+        self.steps_of_tasks.insert(handle.id(), name.to_owned());
+    }
+
+    fn context(&self, hooks: &StepHooks) -> Context {
+        let (shared, run, step) = (
+            Arc::clone(&hooks.shared),
+            hooks.run.clone(),
+            hooks.step.clone(),
+        );
+        let key = sha256_hex(format!("{}\n{}\n0", self.id, hooks.step).as_bytes());
+        let mut context = Context::new(self.id.as_str(), hooks.step.clone())
+            .with_idempotency_key(&key[..32])
+            .with_deadline(self.deadline)
+            .with_cancellation(self.settings.cancellation.child_token())
+            .with_progress(move |message: &str| {
+                shared.emit(
+                    &run,
+                    EventKind::StepProgress {
+                        step: step.clone(),
+                        message: message.to_owned(),
+                    },
+                );
+            });
+        if let Some(directory) = &self.settings.artifacts {
+            context = context.with_artifacts(directory.clone());
+        }
+        context
+    }
+
+    /// What a step's agent is given: the run's input and the outputs along the step's edges.
+    fn task_input(&self, step: &Step) -> Value {
+        let mut upstream = serde_json::Map::new();
+        let mut missing = serde_json::Map::new();
+        for name in step.required().iter().chain(step.optionals()) {
+            let live = &self.steps[name];
+            match &live.output {
+                Some(output) => upstream.insert(name.clone(), Value::clone(output)),
+                None => missing.insert(name.clone(), json!(live.record.reason)),
+            };
+        }
+        json!({
+            "run": self.id.as_str(),
+            "step": step.name(),
+            "input": self.settings.input,
+            "upstream": upstream,
+            "missing": missing,
+        })
+    }
+
+    /// A task that ended without a message has panicked.
+    fn joined(&mut self, joined: Result<(Id, ()), JoinError>) {
+        let (id, panicked) = match joined {
+            Ok((id, ())) => (id, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        if let (Some(step), true) = (self.steps_of_tasks.remove(&id), panicked) {
+            let reason = "its agent panicked; see the message on standard error".to_owned();
+            self.unavailable(
+                &step,
+                Refused {
+                    reason,
+                    attempts: 1,
+                    retryable: false,
+                    retry_after: None,
+                },
+            );
+        }
+    }
+
+    fn absorb_transitions(&mut self) {
+        self.shared.pump_transitions();
+        let mut moved = false;
+        // A lag only shortens the story; the states themselves are read from the breakers.
+        while let Ok(transition) = self.transitions.try_recv() {
+            if !self
+                .workflow
+                .steps()
+                .iter()
+                .any(|step| step.agent() == &*transition.breaker)
+            {
+                continue;
+            }
+            moved = true;
+            let Transition {
+                breaker,
+                from,
+                to,
+                reason,
+                ..
+            } = &transition;
+            self.tell(EventKind::breaker_moved(breaker, *from, *to, reason));
+            if let Some(recovery) = self.ledger.record(&transition) {
+                self.tell(EventKind::Recovered {
+                    agent: transition.breaker.to_string(),
+                    took_ms: millis(recovery.took),
+                    objective_ms: recovery.objective.map(millis),
+                    verdict: recovery.verdict,
+                });
+            }
+        }
+        if moved {
+            self.changes.breakers = Some(self.saved_breakers());
+        }
+    }
+
+    /// The breakers that are not simply closed, as the journal keeps them.
+    fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
+        let saved_ms = now_ms();
+        let agents = self.workflow.steps().iter().map(Step::agent);
+        agents
+            .map(|agent| {
+                (
+                    agent.to_owned(),
+                    self.shared.members[agent].breaker.snapshot(),
+                )
+            })
+            .filter(|(_, snapshot)| snapshot.state != State::Closed)
+            .map(|(agent, snapshot)| (agent, SavedBreaker { saved_ms, snapshot }))
+            .collect()
+    }
+
+    /// Tells the listeners at once and the journal with the next commit.
+    fn tell(&mut self, kind: EventKind) {
+        self.shared.emit(&self.id, kind.clone());
+        if kind.is_journaled() {
+            self.changes.events.push(kind);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), JournalError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        self.journal.commit(std::mem::take(&mut self.changes)).await
+    }
+
+    /// Nothing runs, and nothing will: all is settled, or what waits is not waited for.
+    fn is_over(&self) -> bool {
+        let status = |wanted| self.steps.values().any(|live| live.record.status == wanted);
+        !status(StepStatus::Running) && !(self.settings.wait && status(StepStatus::Waiting))
+    }
+
+    fn live(&mut self, name: &str) -> &mut Live {
+        self.steps
+            .get_mut(name)
+            .expect("only steps of the workflow are named")
+    }
+
+    async fn finish(mut self, interrupted: Option<Interrupted>) -> RunReport {
+        let lost = match interrupted {
+            Some(Interrupted::Journal(error)) => Some(error),
+            Some(Interrupted::Cancelled) => {
+                self.stop_steps(StepStatus::Cancelled, "the run was cancelled while it ran");
+                None
+            }
+            Some(Interrupted::Objective) => {
+                let objective = short(self.settings.objective);
+                self.stop_steps(
+                    StepStatus::Failed,
+                    &format!("the run's objective of {objective} passed"),
+                );
+                self.shield();
+                None
+            }
+            None => None,
+        };
+        let cancelled = self.settings.cancellation.is_cancelled();
+        let mut ending = if lost.is_some() {
+            Ending::default()
+        } else {
+            self.ending(cancelled)
+        };
+        if let Some(error) = lost.or(self.write_end(&ending).await.err()) {
+            ending = self.unacknowledged(&error);
+        }
+        let ended = EventKind::RunEnded {
+            status: ending.status,
+            reason: ending.reason.clone(),
+        };
+        self.shared.emit(&self.id, ended);
+        self.report(ending)
+    }
+
+    async fn write_end(&mut self, ending: &Ending) -> Result<(), JournalError> {
+        self.absorb_transitions();
+        self.mark_held_back();
+        self.changes.breakers = Some(self.saved_breakers());
+        let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
+        self.journal
+            .set_status(ending.status, ending.reason.clone(), due_ms);
+        self.changes.events.push(EventKind::RunEnded {
+            status: ending.status,
+            reason: ending.reason.clone(),
+        });
+        self.flush().await
+    }
+
+    /// Stops what runs and gives up what waits.
+    fn stop_steps(&mut self, status: StepStatus, reason: &str) {
+        let names: Vec<String> = self.steps.keys().cloned().collect();
+        for name in names {
+            match self.steps[&name].record.status {
+                StepStatus::Running => self.settle(&name, status, Some(reason.to_owned())),
+                StepStatus::Waiting if status == StepStatus::Failed => {
+                    let before = self.steps[&name].record.reason.clone().unwrap_or_default();
+                    self.settle(&name, status, Some(format!("{before}; {reason}")));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Steps behind a waiting one are on record as shielded; a resume opens them again.
+    fn mark_held_back(&mut self) {
+        let workflow = Arc::clone(&self.workflow);
+        for step in workflow.steps() {
+            if self.steps[step.name()].record.status != StepStatus::Pending {
+                continue;
+            }
+            if let Some(by) = self.held_back_by(step) {
+                let live = self.live(step.name());
+                live.record.status = StepStatus::Shielded;
+                live.record.reason = Some(format!("shielded: required step `{by}` is waiting"));
+                let record = live.record.clone();
+                self.changes.steps.push(record);
+            }
+        }
+    }
+
+    fn ending(&self, cancelled: bool) -> Ending {
+        let undelivered = self
+            .workflow
+            .outputs()
+            .iter()
+            .any(|name| !self.steps[name].record.status.has_output());
+        let reasons = |wanted: StepStatus| {
+            let steps = self
+                .steps
+                .values()
+                .filter(move |live| live.record.status == wanted);
+            steps.map(|live| {
+                format!(
+                    "{}: {}",
+                    live.record.name,
+                    live.record.reason.as_deref().unwrap_or("no reason given")
+                )
+            })
+        };
+        let joined = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join("; "));
+        if !undelivered {
+            let lesser = [
+                StepStatus::Degraded,
+                StepStatus::Skipped,
+                StepStatus::Failed,
+            ];
+            let parts: Vec<String> = lesser.into_iter().flat_map(reasons).collect();
+            let status = if parts.is_empty() {
+                RunStatus::Completed
+            } else {
+                RunStatus::Degraded
+            };
+            return Ending {
+                status,
+                reason: joined(parts),
+                due_in: None,
+            };
+        }
+        if cancelled {
+            return Ending::because(RunStatus::Cancelled, "cancelled; what is finished is kept");
+        }
+        let failed: Vec<String> = reasons(StepStatus::Failed)
+            .chain(reasons(StepStatus::Skipped))
+            .collect();
+        if !failed.is_empty() {
+            return Ending {
+                status: RunStatus::Failed,
+                reason: joined(failed),
+                due_in: None,
+            };
+        }
+        let due = self.steps.values().filter_map(|live| live.due).min();
+        Ending {
+            status: RunStatus::Waiting,
+            reason: joined(reasons(StepStatus::Waiting).collect()),
+            due_in: due.map(|due| due.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    /// The journal did not take the end of the run, so the report claims nothing it does not hold.
+    fn unacknowledged(&mut self, error: &JournalError) -> Ending {
+        let unsure: Vec<String> = self
+            .changes
+            .steps
+            .iter()
+            .map(|step| step.name.clone())
+            .collect();
+        for live in self.steps.values_mut() {
+            let in_flight = live.record.status == StepStatus::Running;
+            if in_flight || unsure.contains(&live.record.name) {
+                live.record.status = StepStatus::Waiting;
+                live.record.reason =
+                    Some("not acknowledged by the state store; runs again on resume".into());
+            }
+        }
+        let id = &self.id;
+        Ending::because(
+            RunStatus::Waiting,
+            &format!(
+                "{}; acknowledged steps are kept, continue with `fusebox resume {id}`",
+                chain(error)
+            ),
+        )
+    }
+
+    fn report(self, ending: Ending) -> RunReport {
+        let now = self.shared.clock.now();
+        let steps = self.workflow.steps().iter().map(|step| {
+            let live = &self.steps[step.name()];
+            let record = live.record.clone();
+            StepReport {
+                name: record.name,
+                agent: step.agent().to_owned(),
+                status: record.status,
+                attempts: live.attempts,
+                executions: record.executions,
+                duration_ms: record
+                    .duration_ms
+                    .or_else(|| live.begun.map(|begun| millis(begun.elapsed()))),
+                breaker: self.shared.members[step.agent()]
+                    .breaker
+                    .state()
+                    .to_string(),
+                reason: record.reason,
+                output_sha256: record.output_sha256,
+                rto: self.ledger.entry(step.agent(), now),
+            }
+        });
+        RunReport {
+            run: self.id.to_string(),
+            workflow: self.workflow.name().to_owned(),
+            status: ending.status,
+            reason: ending.reason,
+            duration_ms: millis(self.begun.elapsed()),
+            objective_ms: millis(self.settings.objective),
+            due_in_ms: ending.due_in.map(millis),
+            processes: self.journal.head.processes,
+            durability: self.journal.durability.map(|level| level.to_string()),
+            steps: steps.collect(),
+        }
+    }
+}
+
+/// How a run ended in this process.
+struct Ending {
+    status: RunStatus,
+    reason: Option<String>,
+    due_in: Option<Duration>,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self {
+            status: RunStatus::Waiting,
+            reason: None,
+            due_in: None,
+        }
+    }
+}
+
+impl Ending {
+    fn because(status: RunStatus, reason: &str) -> Self {
+        Self {
+            status,
+            reason: Some(reason.to_owned()),
+            due_in: None,
+        }
+    }
+}
+
+/// How long to leave an agent alone: until its breaker lets a probe through, or, while that is
+/// closed although the call failed, as long as its retries would wait at most.
+fn wait_for(member: &Member) -> Duration {
+    match member.breaker.availability() {
+        Availability::NotBefore(wait) => wait,
+        Availability::ProbeReady => Duration::ZERO,
+        Availability::Ready | Availability::Never => member.pause,
+    }
+}
+
+async fn call(
+    member: &Member,
+    task: Task,
+    context: Context,
+    hooks: &StepHooks,
+) -> Result<Answered, Refused> {
+    match member.guard.call(task, context, hooks).await {
+        Ok(answer) => Ok(Answered {
+            output: answer.reply.output,
+            attempts: answer.attempts,
+            degraded: answer.degraded,
+        }),
+        Err(error) => Err(Refused {
+            reason: chain(&error),
+            attempts: error.attempts(),
+            retryable: is_retryable(&error),
+            retry_after: error.retry_after(),
+        }),
+    }
+}
+
+/// Whether the same call may succeed when the agent is available again.
+fn is_retryable(error: &GuardError) -> bool {
+    match error.cause() {
+        CallError::Failed { source, .. } => source.retryable,
+        CallError::Stopped { .. } => false,
+        _ => true,
+    }
+}
+
+/// An error and its causes on one line, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// A saved breaker as it is after `elapsed`: what remained has become less.
+fn later(snapshot: &Snapshot, elapsed: Duration) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.remaining_ms = snapshot
+        .remaining_ms
+        .map(|remaining| remaining.saturating_sub(millis(elapsed)));
+    snapshot
+}
+
+/// The run's ear at the policy around an agent.
+struct StepHooks {
+    shared: Arc<Shared>,
+    run: RunId,
+    step: String,
+    sender: mpsc::UnboundedSender<Message>,
+}
+
+impl Hooks for StepHooks {
+    /// The first attempt was counted with the commit that started the step.
+    async fn before_attempt(&self, attempt: &Attempt) -> Result<(), Stop> {
+        if attempt.number == 1 {
+            return Ok(());
+        }
+        let (ack, acknowledged) = oneshot::channel();
+        self.sender
+            .send(Message::Attempt {
+                step: self.step.clone(),
+                ack,
+            })
+            .map_err(|_| Stop::new("the run has ended"))?;
+        acknowledged
+            .await
+            .map_err(|_| Stop::new("the attempt could not be recorded"))
+    }
+
+    fn event(&self, event: CallEvent) {
+        if let CallEvent::Retrying { number, after } = event {
+            let step = self.step.clone();
+            self.shared.emit(
+                &self.run,
+                EventKind::StepRetrying {
+                    step,
+                    attempt: number,
+                    after_ms: millis(after),
+                },
+            );
+        }
+    }
+}
+
+/// A duration for a person: `250ms`, `2.1s`, `5m 3s`.
+fn short(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{}ms", duration.as_millis())
+    } else if duration < Duration::from_secs(60) {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    }
+}
