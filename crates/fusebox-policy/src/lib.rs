@@ -1,1 +1,71 @@
-//! fusebox-policy
+//! Retry, time-outs and a bulkhead composed around a circuit breaker, for tokio.
+//!
+//! One [`Policy`] guards one dependency. Its stages, from the outside in:
+//!
+//! 1. total time-out: all attempts, queues and waits of one call together;
+//! 2. retry: exponential waits, a server's `Retry-After` as their floor, an optional [`RetryBudget`] shared by many
+//!    calls; never after the breaker refused;
+//! 3. bulkhead: at most so many calls at once, the rest queue briefly or are turned away;
+//! 4. breaker: refuses while the dependency is known to fail;
+//! 5. attempt time-out: how long one attempt may take.
+//!
+//! ```
+//! use std::io;
+//! use std::time::Duration;
+//! use fusebox_breaker::{Breaker, Config};
+//! use fusebox_policy::{Bulkhead, DefaultClassify, Policy, Retry};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let breaker = Breaker::new("search", Config::builder().build()?);
+//! let policy = Policy::builder(breaker)
+//!     .total_timeout(Duration::from_secs(10))
+//!     .retry(Retry::new(3).with_base(Duration::from_millis(100)))
+//!     .bulkhead(Bulkhead::new("search", 8))
+//!     .attempt_timeout(Duration::from_secs(2))
+//!     .build();
+//!
+//! let answer = policy
+//!     .call(&DefaultClassify, &(), async |attempt| {
+//!         // The first attempt fails; the second answers.
+//!         if attempt.number == 1 { Err(io::Error::other("connection reset")) } else { Ok(42) }
+//!     })
+//!     .await?;
+//! assert_eq!((answer.value, answer.attempts), (42, 2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - Dropping a call's future at any await gives its bulkhead slot back and counts its permit as cancelled.
+//! - [`CallError`] says how many attempts were started and whether one may have run.
+//! - A wait before a retry never overruns the total time-out: where it does not fit, the last error is the answer.
+//! - [`Hooks`] see every step, and may stop a call before an attempt starts, with slot and permit in hand.
+//!
+//! # Features
+//!
+//! None. The runtime is tokio with its timer.
+//!
+//! # Left to others
+//!
+//! When to open and when to probe: `fusebox-breaker`. Fallbacks and what an agent's errors mean: `fusebox-agent`.
+//! Backoff arithmetic is the `backon` crate's, queueing for a slot tokio's semaphore's.
+
+mod budget;
+mod bulkhead;
+mod classify;
+mod clock;
+mod error;
+mod hooks;
+mod policy;
+mod retry;
+
+pub use budget::RetryBudget;
+pub use bulkhead::Bulkhead;
+pub use classify::{Classify, DefaultClassify, Judgement};
+pub use clock::TokioClock;
+pub use error::CallError;
+pub use hooks::{Attempt, CallEvent, Hooks, Stop};
+pub use policy::{Answer, Policy, PolicyBuilder};
+pub use retry::Retry;

@@ -1,0 +1,7 @@
+//! Policies through their public API, on paused time.
+
+mod bench;
+mod cancellation;
+mod limits;
+mod retries;
+mod stages;
