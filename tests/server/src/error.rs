@@ -1,0 +1,101 @@
+//! Why no server runs, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why a test server did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no server program.
+    NoBinary {
+        /// What `FUSEBOX_TEST_SERVER` names, if it is set.
+        named: Option<PathBuf>,
+    },
+    /// The server's directory or its log could not be made.
+    Dir {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The process could not be started.
+    Spawn {
+        /// The server program.
+        binary: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The process ended before it answered.
+    Exited {
+        /// The server program.
+        binary: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// The process runs and does not answer as it should.
+    NotReady {
+        /// The server program.
+        binary: PathBuf,
+        /// How long we asked.
+        waited: Duration,
+        /// What the last question gave.
+        last: String,
+        /// The last lines of its log.
+        log: String,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBinary { named: None } => f.write_str(
+                "no valkey-server or redis-server on PATH: run the tests with `cargo xtask test`, which \
+                 finds or fetches one, or set FUSEBOX_TEST_SERVER=/path/to/redis-server",
+            ),
+            Self::NoBinary { named: Some(path) } => write!(
+                f,
+                "FUSEBOX_TEST_SERVER names no file: `{}`; set it to a redis-server or valkey-server, or \
+                 unset it and run `cargo xtask test`, which finds or fetches one",
+                path.display()
+            ),
+            Self::Dir { path, .. } => write!(
+                f,
+                "cannot write the test server's directory `{}`: free it or set TMPDIR",
+                path.display()
+            ),
+            Self::Spawn { binary, .. } => write!(
+                f,
+                "cannot start `{}` through `sh`: check that both can be run",
+                binary.display()
+            ),
+            Self::Exited { binary, status, log } => write!(
+                f,
+                "`{}` ended before it answered ({status}): try another server with \
+                 FUSEBOX_TEST_SERVER=/path/to/redis-server; its log ends with\n{log}",
+                binary.display()
+            ),
+            Self::NotReady { binary, waited, last, log } => write!(
+                f,
+                "`{}` did not answer as itself within {waited:?} (last: {last}): \
+                 FUSEBOX_TEST_SERVER must name the server, not a wrapper that forks; its log ends with\n{log}",
+                binary.display()
+            ),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Dir { source, .. } | Self::Spawn { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `test`: every test there is, with a real Redis or Valkey server.
+//!
+//! Doc tests need no server: an example that talks to one is marked `no_run`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use fusebox_test_server::ENV;
+
+use crate::counts::Counts;
+use crate::stages::Stages;
+use crate::workspace::Workspace;
+use crate::{cmd, consumers, server};
+
+/// Tests that start a server have this in their name.
+const REDIS: &str = "redis";
+
+pub(crate) fn main(args: &[String]) -> Result<()> {
+    let plan = Plan::read(args)?;
+    let workspace = Workspace::load()?;
+    let server = match plan.no_redis {
+        true => {
+            println!("test server: none (--no-redis)");
+            None
+        }
+        false => {
+            let server = server::locate(&workspace)?;
+            println!("test server: {server}");
+            Some(server.path)
+        }
+    };
+    let mut stages = Stages::default();
+    let mut binary = None;
+    let built = stages.step("build the command", || {
+        binary = Some(build_command()?);
+        Ok(())
+    });
+    if built {
+        let suite = Suite {
+            plan,
+            nextest: cmd::has_subcommand("nextest"),
+            server,
+            binary,
+        };
+        stages.tests("unit and integration tests", || suite.workspace());
+        stages.tests("doc tests", || suite.docs());
+        stages.tests("consumers", || {
+            consumers::run(&workspace.target, &suite.plan.filters)
+        });
+    }
+    stages.finish_tests()
+}
+
+struct Plan {
+    no_redis: bool,
+    filters: Vec<String>,
+}
+
+impl Plan {
+    fn read(args: &[String]) -> Result<Self> {
+        let (flags, filters): (Vec<_>, Vec<_>) =
+            args.iter().cloned().partition(|arg| arg.starts_with('-'));
+        if let Some(flag) = flags.iter().find(|flag| *flag != "--no-redis") {
+            bail!("`test` knows --no-redis only, not `{flag}`; see `cargo xtask help`");
+        }
+        Ok(Self {
+            no_redis: !flags.is_empty(),
+            filters,
+        })
+    }
+}
+
+struct Suite {
+    plan: Plan,
+    nextest: bool,
+    server: Option<PathBuf>,
+    binary: Option<PathBuf>,
+}
+
+impl Suite {
+    fn workspace(&self) -> Result<(Counts, bool)> {
+        let mut command = self.runner("run");
+        if self.nextest {
+            command
+                .args(["--no-fail-fast", "--no-tests", "pass"])
+                .args(&self.plan.filters);
+            if self.plan.no_redis {
+                command.args(["-E", &format!("not test({REDIS})")]);
+            }
+        } else {
+            command
+                .args(["--no-fail-fast", "--"])
+                .args(&self.plan.filters);
+            if self.plan.no_redis {
+                command.args(["--skip", REDIS]);
+            }
+        }
+        let result = cmd::run_counted(&mut command)?;
+        if result.0.skipped > 0 && self.plan.filters.is_empty() {
+            self.name_the_skipped()?;
+        }
+        Ok(result)
+    }
+
+    fn docs(&self) -> Result<(Counts, bool)> {
+        let mut command = self.with_env(cmd::cargo([
+            "test",
+            "--doc",
+            "--workspace",
+            "--all-features",
+        ]));
+        command
+            .args(["--no-fail-fast", "--"])
+            .args(&self.plan.filters);
+        cmd::run_counted(&mut command)
+    }
+
+    /// A test that did not run is named, with the reason.
+    fn name_the_skipped(&self) -> Result<()> {
+        println!();
+        if self.plan.no_redis {
+            for test in self.list(&["-E", &format!("test({REDIS})")], &[REDIS])? {
+                println!("skipped (--no-redis): {test}");
+            }
+        }
+        for test in self.list(&["--run-ignored", "only"], &["--ignored"])? {
+            println!("skipped (#[ignore]): {test}");
+        }
+        Ok(())
+    }
+
+    fn list(&self, nextest: &[&str], libtest: &[&str]) -> Result<Vec<String>> {
+        let mut command = self.runner("list");
+        if self.nextest {
+            command.args(["--message-format", "oneline"]).args(nextest);
+        } else {
+            command.args(["--quiet", "--", "--list"]).args(libtest);
+        }
+        Ok(cmd::stdout(&mut command)?
+            .lines()
+            .filter_map(listed_test)
+            .collect())
+    }
+
+    fn runner(&self, nextest_verb: &str) -> Command {
+        let command = match self.nextest {
+            true => cmd::cargo(["nextest", nextest_verb, "--workspace", "--all-features"]),
+            false => {
+                let targets = ["--lib", "--bins", "--tests", "--examples"];
+                cmd::cargo(
+                    ["test", "--workspace", "--all-features"]
+                        .iter()
+                        .chain(&targets),
+                )
+            }
+        };
+        self.with_env(command)
+    }
+
+    fn with_env(&self, mut command: Command) -> Command {
+        match &self.server {
+            Some(path) => command.env(ENV, path),
+            None => command.env("FUSEBOX_TEST_NO_REDIS", "1"),
+        };
+        if let Some(binary) = &self.binary {
+            command.env("FUSEBOX_BIN", binary);
+        }
+        command
+    }
+}
+
+/// One line of a list: `name: test` from cargo's runner, `binary name` from nextest; `None` for
+/// what the former prints around its list.
+fn listed_test(line: &str) -> Option<String> {
+    match line.rsplit_once(": ") {
+        Some((name, "test")) => Some(name.to_owned()),
+        Some(_) => None,
+        None if line.contains("::") || line.split(' ').count() == 2 => Some(line.to_owned()),
+        None => None,
+    }
+}
+
+/// Builds `fusebox` for the end-to-end tests; gives its path.
+fn build_command() -> Result<PathBuf> {
+    // Errors first in words for people; the messages for us would hide them.
+    cmd::run(&mut cmd::cargo(["build", "--package", "fusebox-cli"]))?;
+    let mut again = cmd::cargo(["build", "--quiet", "--package", "fusebox-cli"]);
+    executable(&cmd::stdout(again.args(["--message-format", "json"]))?)
+        .context("fusebox-cli builds no program called fusebox")
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .find(|path| path.file_stem() == Path::new("fusebox").file_stem())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_lists_are_read() {
+        assert_eq!(
+            listed_test("a::redis_test: test").as_deref(),
+            Some("a::redis_test")
+        );
+        assert_eq!(
+            listed_test("crate::binary some_test").as_deref(),
+            Some("crate::binary some_test")
+        );
+        assert_eq!(
+            listed_test("crate some_test").as_deref(),
+            Some("crate some_test")
+        );
+        assert_eq!(listed_test("2 tests, 0 benchmarks"), None);
+        assert_eq!(listed_test(""), None);
+    }
+
+    #[test]
+    fn the_command_is_found_among_the_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+             {\"reason\":\"compiler-artifact\",\"executable\":\"/t/debug/fusebox\"}\n";
+        assert_eq!(
+            executable(messages),
+            Some(PathBuf::from("/t/debug/fusebox"))
+        );
+        assert_eq!(executable("{}"), None);
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused_not_taken_for_a_filter() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(Plan::read(&words("--no-reddis store")).is_err());
+        let plan = Plan::read(&words("store --no-redis")).unwrap();
+        assert!(plan.no_redis && plan.filters == ["store"]);
+    }
+}
