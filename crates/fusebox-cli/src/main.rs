@@ -1,2 +1,49 @@
 //! The `fusebox` command.
-fn main() {}
+//!
+//! `fusebox help` lists the verbs; `docs/command.md` explains them and the exit codes.
+
+mod agents;
+mod args;
+mod check;
+mod execute;
+mod execution_log;
+mod failure;
+mod inspect;
+mod invoke;
+mod output;
+mod place;
+mod progress;
+mod review;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    // A command agent's supervisor is this executable again.
+    fusebox::endpoints::enter_shim_if_asked();
+    let cli = Cli::parse();
+    let json = cli.json();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(cli.verb)),
+        Err(error) => Err(Failure::environment(error.into())),
+    };
+    result.unwrap_or_else(|failure| failure.report(json))
+}
+
+async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Run(args) => execute::run(args).await,
+        Verb::Resume(args) => execute::resume(args).await,
+        Verb::Check(args) => check::check(&args),
+        Verb::Graph(args) => check::graph(&args),
+        Verb::Runs(args) => inspect::runs(&args).await,
+        Verb::Show(args) => inspect::show(&args).await,
+        Verb::Agent(args) => invoke::invoke(&args).await,
+    }
+}

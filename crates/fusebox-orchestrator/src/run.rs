@@ -45,12 +45,25 @@ pub(crate) struct Settings {
 struct Live {
     record: StepRecord,
     output: Option<Arc<Value>>,
-    attempts: u32,
+    /// What other processes had made of `record.executions`.
+    executions_before: u32,
     /// When a waiting step is tried again.
     due: Option<Instant>,
     begun: Option<Instant>,
     /// Whether listeners know that it is held back by a waiting step.
     shield_told: bool,
+}
+
+impl Live {
+    /// Attempts made in this process.
+    fn attempts(&self) -> u32 {
+        self.record.executions - self.executions_before
+    }
+
+    /// Takes back an execution that was counted before a call which never reached the agent.
+    fn uncount(&mut self) {
+        self.record.executions -= 1;
+    }
 }
 
 /// What the agents' tasks tell the run.
@@ -176,6 +189,7 @@ impl Run {
                 continue;
             };
             live.record.executions = known.executions;
+            live.executions_before = known.executions;
             if !known.status.has_output() {
                 continue;
             }
@@ -255,6 +269,8 @@ impl Run {
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Interrupted> {
+        // What the breakers did on the way comes before what came of it.
+        self.absorb_transitions();
         match message {
             Message::Attempt { step, ack } => {
                 let live = self.live(&step);
@@ -274,11 +290,8 @@ impl Run {
         match result {
             Ok(answered) => self.answered(name, answered),
             Err(refused) => {
-                self.live(name).attempts += refused.attempts;
                 if refused.attempts == 0 {
-                    // Counted before the call, but the agent was never contacted.
-                    let record = &mut self.live(name).record;
-                    record.executions = record.executions.saturating_sub(1);
+                    self.live(name).uncount();
                 }
                 self.unavailable(name, refused);
             }
@@ -288,7 +301,9 @@ impl Run {
     fn answered(&mut self, name: &str, answered: Answered) {
         let bytes = serde_json::to_vec(&answered.output).expect("a JSON value can be written");
         let live = self.live(name);
-        live.attempts += answered.attempts;
+        if answered.attempts == 0 {
+            live.uncount();
+        }
         if bytes.len() > MAX_OUTPUT {
             let reason = format!(
                 "its output has {} bytes, the journal takes up to {MAX_OUTPUT} per step; write large results to the artifacts directory",
@@ -360,7 +375,7 @@ impl Run {
         live.record.status = status;
         live.record.reason.clone_from(&reason);
         live.record.duration_ms = live.begun.map(|begun| millis(begun.elapsed()));
-        let (record, attempts) = (live.record.clone(), live.attempts);
+        let (record, attempts) = (live.record.clone(), live.attempts());
         let ended = EventKind::StepEnded {
             step: name.to_owned(),
             status,
@@ -390,12 +405,8 @@ impl Run {
                 let upstream = &self.steps[up].record;
                 let reason = match (&upstream.status, &upstream.reason) {
                     (StepStatus::Shielded, Some(reason)) => reason.clone(),
-                    (status, _) => format!("shielded: required step `{up}` {status}"),
+                    (status, _) => format!("required step `{up}` {status}"),
                 };
-                self.tell(EventKind::StepShielded {
-                    step: step.name().to_owned(),
-                    by: up.clone(),
-                });
                 self.settle(step.name(), StepStatus::Shielded, Some(reason));
             } else if let Some(by) = self.held_back_by(step) {
                 let live = self.live(step.name());
@@ -728,18 +739,15 @@ impl Run {
 
     /// Steps behind a waiting one are on record as shielded; a resume opens them again.
     fn mark_held_back(&mut self) {
-        let workflow = Arc::clone(&self.workflow);
-        for step in workflow.steps() {
-            if self.steps[step.name()].record.status != StepStatus::Pending {
-                continue;
-            }
-            if let Some(by) = self.held_back_by(step) {
-                let live = self.live(step.name());
-                live.record.status = StepStatus::Shielded;
-                live.record.reason = Some(format!("shielded: required step `{by}` is waiting"));
-                let record = live.record.clone();
-                self.changes.steps.push(record);
-            }
+        let pending = |step: &&Step| self.steps[step.name()].record.status == StepStatus::Pending;
+        let held = |step: &Step| Some((step.name().to_owned(), self.held_back_by(step)?));
+        let held: Vec<_> = self.workflow.steps().iter().filter(pending).filter_map(held).collect();
+        for (name, by) in held {
+            let live = self.live(&name);
+            live.record.status = StepStatus::Shielded;
+            live.record.reason = Some(format!("required step `{by}` is waiting"));
+            let record = live.record.clone();
+            self.changes.steps.push(record);
         }
     }
 
@@ -837,7 +845,7 @@ impl Run {
                 name: record.name,
                 agent: step.agent().to_owned(),
                 status: record.status,
-                attempts: live.attempts,
+                attempts: live.attempts(),
                 executions: record.executions,
                 duration_ms: record
                     .duration_ms

@@ -1,0 +1,152 @@
+//! Makes the agents that a workflow file defines.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fusebox::agent::{Agent, FaultPlan};
+use fusebox::endpoints::{CommandAgent, OutputFormat};
+use fusebox::orchestrator::file::{AgentKind, AgentSpec, CommandSpec, WorkflowFile};
+use serde_json::Value;
+
+use crate::execution_log::{ExecutionLog, LoggedAgent};
+use crate::failure::Failure;
+use crate::review;
+
+/// What goes between a run and its agents.
+pub(crate) struct Wrapping {
+    pub(crate) faults: FaultPlan,
+    pub(crate) seed: u64,
+    pub(crate) execution_log: Option<Arc<ExecutionLog>>,
+}
+
+impl Wrapping {
+    /// Reads `--fault` entries; each must name an agent of the file.
+    pub(crate) fn faults(entries: &[String], file: &WorkflowFile) -> Result<FaultPlan, Failure> {
+        let mut plan = FaultPlan::new();
+        for entry in entries {
+            plan = plan.with_entry(entry).map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
+        }
+        let unknown = plan.agents().find(|agent| !file.agents.contains_key(*agent));
+        match unknown {
+            None => Ok(plan),
+            Some(agent) => {
+                let known: Vec<&str> = file.agents.keys().map(String::as_str).collect();
+                let known = known.join(", ");
+                Err(Failure::misuse(format!("--fault names agent `{agent}`, which the file does not define; agents: {known}")))
+            }
+        }
+    }
+
+    fn around(&self, agent: Arc<dyn Agent>) -> Arc<dyn Agent> {
+        let agent = self.faults.wrap(agent, self.seed);
+        match &self.execution_log {
+            Some(log) => Arc::new(LoggedAgent::new(agent, Arc::clone(log))),
+            None => agent,
+        }
+    }
+}
+
+/// Refuses a file that names a Rust function this program does not have.
+pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
+    for (name, spec) in &file.agents {
+        if let AgentKind::Rust { function } = &spec.kind
+            && !review::names().any(|known| known == function)
+        {
+            let message = format!("agent `{name}` names the function `{function}`, which this program does not have");
+            let help = format!("functions: {}", review::names().collect::<Vec<_>>().join(", "));
+            return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes an agent, wrapped as asked. `directory` is the file's, `input` the run's.
+pub(crate) fn make(
+    spec: &AgentSpec,
+    directory: &Path,
+    input: &Value,
+    wrapping: &Wrapping,
+) -> Result<Arc<dyn Agent>, Failure> {
+    let schema = spec.output_schema.clone();
+    let agent: Arc<dyn Agent> = match &spec.kind {
+        AgentKind::Command(command) => Arc::new(make_command(&spec.name, command, schema, directory, input)?),
+        AgentKind::Rust { function } => {
+            review::agent(function, &spec.name, schema).expect("functions were checked with the file")
+        }
+        _ => return Err(Failure::misuse(format!("agent `{}` is of a kind this program does not know", spec.name))),
+    };
+    Ok(wrapping.around(agent))
+}
+
+fn make_command(
+    name: &str,
+    spec: &CommandSpec,
+    schema: Option<Value>,
+    directory: &Path,
+    input: &Value,
+) -> Result<CommandAgent, Failure> {
+    let fill = |text: &str| fill(text, input).map_err(|error| Failure::misuse(format!("agent `{name}`: {error}")));
+    let args = spec.args.iter().map(|arg| fill(arg)).collect::<Result<Vec<_>, _>>()?;
+    let home = match &spec.dir {
+        Some(dir) => directory.join(fill(dir)?),
+        None => directory.to_owned(),
+    };
+    let output = match spec.output.as_str() {
+        "lines" => OutputFormat::Lines,
+        "text" => OutputFormat::Text,
+        _ => OutputFormat::Json,
+    };
+    let mut agent = CommandAgent::new(name, fill(&spec.program)?, args).with_dir(home).with_output(output);
+    for (key, value) in &spec.env {
+        agent = agent.with_env(key, fill(value)?);
+    }
+    if let Some(bytes) = spec.max_output_bytes {
+        agent = agent.with_max_output(bytes);
+    }
+    if let Some(schema) = schema {
+        agent = agent.with_output_schema(schema);
+    }
+    Ok(agent)
+}
+
+/// Puts `{input.NAME}` and `{fusebox}` (this executable) in their places. Whatever is filled in stays
+/// one argument: no shell sees it.
+fn fill(text: &str, input: &Value) -> Result<String, String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled += before;
+        let Some((name, behind)) = after.split_once('}') else {
+            return Err(format!("`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}"));
+        };
+        match name.strip_prefix("input.") {
+            Some(name) => {
+                let value = input[name].as_str();
+                filled += value.ok_or_else(|| format!("`{text}`: there is no input `{name}`"))?;
+            }
+            None if name == "fusebox" => {
+                let path = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+                filled += path.to_str().ok_or("this program's own path is not UTF-8")?;
+            }
+            None => return Err(format!("`{text}`: `{{{name}}}` means nothing; write {{input.NAME}} or {{fusebox}}")),
+        }
+        rest = behind;
+    }
+    Ok(filled + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::fill;
+
+    #[test]
+    fn placeholders_are_filled_and_unknown_ones_refused() {
+        let input = json!({ "path": "/a b/$(x)" });
+        assert_eq!(fill("--at={input.path}!", &input).unwrap(), "--at=/a b/$(x)!");
+        for bad in ["{input.other}", "{path}", "{input.path"] {
+            assert!(fill(bad, &input).is_err(), "{bad}");
+        }
+    }
+}

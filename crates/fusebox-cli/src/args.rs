@@ -1,0 +1,165 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use fusebox::RunId;
+
+/// Runs workflows of agents behind circuit breakers, and resumes them after any crash.
+#[derive(Debug, Parser)]
+#[command(name = "fusebox", version, max_term_width = 100)]
+#[command(after_help = "Exit codes of run and resume: 0 completed, 3 degraded, 4 failed, 5 waiting, 6 suspended, \
+    7 cancelled, 2 misuse (nothing was started), 1 the surroundings failed (store, files).")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+impl Cli {
+    /// Whether the answer is for a machine.
+    pub(crate) fn json(&self) -> bool {
+        match &self.verb {
+            Verb::Run(args) => args.how.json,
+            Verb::Resume(args) => args.how.json,
+            Verb::Check(args) => args.json,
+            Verb::Runs(args) => args.json,
+            Verb::Show(args) => args.json,
+            Verb::Graph(_) | Verb::Agent(_) => false,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a workflow file
+    Run(RunArgs),
+    /// Go on with a run that did not finish
+    Resume(ResumeArgs),
+    /// Check a workflow file without running it
+    Check(CheckArgs),
+    /// Draw a workflow file as a Mermaid flow chart
+    Graph(GraphArgs),
+    /// List the runs in the store
+    Runs(RunsArgs),
+    /// Explain one run: its steps and what happened
+    Show(ShowArgs),
+    /// Run one built-in function as a command agent: JSON in on stdin, JSON out on stdout
+    Agent(AgentArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The workflow file
+    pub(crate) file: PathBuf,
+    /// Give the run an input, such as path=../other; repeatable
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = parse_input)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Name the run instead of having a name made up
+    #[arg(long, value_name = "NAME")]
+    pub(crate) id: Option<RunId>,
+    #[command(flatten)]
+    pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run, as `fusebox runs` lists it
+    pub(crate) run: RunId,
+    #[command(flatten)]
+    pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// End as waiting (exit code 5) instead of waiting for an unavailable agent
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Replace the workflow's objective: the run must have its outputs within this time, such as 90s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) objective: Option<Duration>,
+    /// Make an agent fail on purpose: AGENT=KIND:PROBABILITY[,until=TIME]; repeatable
+    ///
+    /// Kinds: timeout, exhaustion, api, corruption, dependency, breaker-open, latency, hang.
+    #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]
+    pub(crate) faults: Vec<String>,
+    /// Fix the random draws of faults and jitter, so that a run can be repeated
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Print one JSON document on stdout and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Append a line to FILE for every call of an agent, before it is made; independent of the journal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) execution_log: Option<PathBuf>,
+    /// Write what was measured to FILE in the Prometheus text format at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+}
+
+/// Where runs are kept.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The directory for reports and, unless --state says otherwise, for the journals
+    #[arg(long, value_name = "DIR", default_value = ".fusebox")]
+    pub(crate) state_dir: PathBuf,
+    /// The store of the journals: sqlite:FILE, redis://HOST[:PORT], rediss://…, memory:
+    #[arg(long, value_name = "URL")]
+    pub(crate) state: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The workflow file
+    pub(crate) file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// The workflow file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The run, as `fusebox runs` lists it
+    pub(crate) run: RunId,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// The function, such as review/data
+    pub(crate) function: String,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|_| "give a number and its unit, such as 500ms, 90s or 5m")?;
+    (!duration.is_zero()).then_some(duration).ok_or_else(|| "it must be longer than zero".to_owned())
+}
+
+fn parse_input(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,34 @@
+//! `fusebox check` and `fusebox graph`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::args::{CheckArgs, GraphArgs};
+use crate::failure::Failure;
+use crate::output;
+use crate::source::Source;
+
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let file = Source::read(&args.file)?.parse()?;
+    let (workflow, agents) = (&file.workflow, file.agents.len());
+    if args.json {
+        output::document(&json!({
+            "errors": [],
+            "workflow": workflow.name(),
+            "steps": workflow.steps().len(),
+            "agents": agents,
+            "fingerprint": workflow.fingerprint(),
+        }));
+    } else {
+        let steps = workflow.steps().len();
+        output::say(&format!("{}: {} is good: {steps} steps, {agents} agents", args.file.display(), workflow.name()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn graph(args: &GraphArgs) -> Result<ExitCode, Failure> {
+    let file = Source::read(&args.file)?.parse()?;
+    output::say(file.workflow.to_mermaid().trim_end());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,223 @@
+//! `fusebox run` and `fusebox resume`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
+use fusebox::orchestrator::file::WorkflowFile;
+use fusebox::orchestrator::{Event, load_run};
+use fusebox::{Engine, RunId, RunOptions, RunReport};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::agents::{self, Wrapping};
+use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
+use crate::execution_log::ExecutionLog;
+use crate::failure::Failure;
+use crate::inspect;
+use crate::output;
+use crate::place::Place;
+use crate::progress::Progress;
+use crate::source::{self, Source};
+
+/// The document of `run --json`, `resume --json` and `show --json`.
+#[derive(Serialize)]
+pub(crate) struct Document {
+    #[serde(flatten)]
+    run: RunReport,
+    /// The chief report file, where it exists.
+    report: Option<PathBuf>,
+    /// All report files that exist.
+    reports: Vec<PathBuf>,
+}
+
+impl Document {
+    pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
+        let files = file.reports.iter().map(|name| artifacts.join(name));
+        let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+        Self { run, report: reports.first().cloned(), reports }
+    }
+}
+
+pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let source = Source::read(&args.file)?;
+    let file = source.parse()?;
+    let input = source::inputs(&file, &args.inputs)?;
+    let id = args.id.unwrap_or_else(|| RunId::generate(file.workflow.name()));
+    let job = Job { how: &args.how, place: &args.place, source, file, input, id };
+    job.execute(false).await
+}
+
+pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
+    let place = Place::open(&args.place).await?;
+    let record = load_run(&*place.store, &args.run).await?;
+    let record = record.ok_or_else(|| inspect::no_such_run(&args.run, &args.place))?;
+    let source: Source = serde_json::from_value(record.attachment.clone())
+        .context("the run was not started by this command, so its agents are not known here")
+        .map_err(Failure::Misuse)?;
+    drop(place);
+    let file = source.parse()?;
+    let job = Job { how: &args.how, place: &args.place, source, file, input: record.head.input, id: args.run };
+    job.execute(true).await
+}
+
+/// A run about to begin or to go on.
+struct Job<'a> {
+    how: &'a How,
+    place: &'a PlaceArgs,
+    source: Source,
+    file: WorkflowFile,
+    input: Value,
+    id: RunId,
+}
+
+impl Job<'_> {
+    async fn execute(self, resume: bool) -> Result<ExitCode, Failure> {
+        let wrapping = self.wrapping()?;
+        let place = Place::open(self.place).await?;
+        let engine = self.engine(&place, &wrapping)?;
+        let artifacts = place.make_artifacts(&self.id)?;
+        let options = self.options(artifacts.clone());
+        let cancellation = options.cancellation.clone();
+        stop_on_signals(move || cancellation.cancel());
+        let metrics = self.metrics(&engine)?;
+        let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
+        let result = if resume {
+            engine.resume(&self.file.workflow, &self.id, options).await
+        } else {
+            engine.run(&self.file.workflow, options).await
+        };
+        if let Some(progress) = progress {
+            progress.finish().await;
+        }
+        let report = result?;
+        if let Some(metrics) = metrics {
+            metrics.write(&engine, &self.file).await?;
+        }
+        self.conclude(report, &artifacts)
+    }
+
+    fn wrapping(&self) -> Result<Wrapping, Failure> {
+        let log = self.how.execution_log.as_deref().map(ExecutionLog::open).transpose()?;
+        Ok(Wrapping {
+            faults: Wrapping::faults(&self.how.faults, &self.file)?,
+            seed: self.how.seed.unwrap_or_else(|| u64::from(std::process::id())),
+            execution_log: log.map(Arc::new),
+        })
+    }
+
+    fn engine(&self, place: &Place, wrapping: &Wrapping) -> Result<Engine, Failure> {
+        let mut builder = Engine::builder(Arc::clone(&place.store));
+        if let Some(seed) = self.how.seed {
+            builder = builder.seed(seed);
+        }
+        for spec in self.file.agents.values() {
+            let agent = agents::make(spec, &self.source.directory, &self.input, wrapping)?;
+            builder = builder.shared_agent(agent, spec.resilience.clone());
+            if let Some(fallback) = &spec.fallback {
+                let fallback = &self.file.agents[fallback];
+                let agent = agents::make(fallback, &self.source.directory, &self.input, wrapping)?;
+                builder = builder.fallback(&spec.name, agent);
+            }
+        }
+        Ok(builder.build()?)
+    }
+
+    fn options(&self, artifacts: PathBuf) -> RunOptions {
+        let mut options = RunOptions::default().with_id(self.id.clone()).with_input(self.input.clone());
+        options.attachment = serde_json::to_value(&self.source).expect("a source is plain data");
+        options.objective = self.how.objective;
+        options.wait = !self.how.no_wait;
+        options.artifacts = Some(artifacts);
+        options
+    }
+
+    fn metrics(&self, engine: &Engine) -> Result<Option<Metrics>, Failure> {
+        let Some(path) = &self.how.metrics else { return Ok(None) };
+        let exporter = prometheus::install().map_err(|error| Failure::environment(error.into()))?;
+        let mut events = engine.subscribe();
+        let task = tokio::spawn(async move { count(&mut events).await });
+        Ok(Some(Metrics { path: path.clone(), exporter, task }))
+    }
+
+    fn conclude(self, report: RunReport, artifacts: &Path) -> Result<ExitCode, Failure> {
+        let code = report.status.exit_code();
+        let document = Document::new(report, &self.file, artifacts);
+        if self.how.json {
+            output::document(&document);
+        } else {
+            inspect::print_report(&document.run, &document.reports, &self.file, &Place::flags(self.place));
+        }
+        Ok(ExitCode::from(code))
+    }
+}
+
+/// What `--metrics` collects.
+struct Metrics {
+    path: PathBuf,
+    exporter: prometheus::Exporter,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Metrics {
+    async fn write(self, engine: &Engine, file: &WorkflowFile) -> Result<(), Failure> {
+        // The last event is the run's end, and the task stops there.
+        let _ = self.task.await;
+        let breakers = BreakerMetrics::new();
+        for breaker in file.agents.keys().filter_map(|agent| engine.breaker(agent)) {
+            breakers.counts(breaker);
+        }
+        let written = tokio::fs::write(&self.path, self.exporter.render()).await;
+        let written = written.with_context(|| format!("--metrics {} could not be written", self.path.display()));
+        written.map_err(Failure::environment)
+    }
+}
+
+async fn count(events: &mut broadcast::Receiver<Event>) {
+    let metrics = RunMetrics;
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                metrics.event(&event);
+                if crate::progress::is_last(&event) {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The first signal stops the run in order, the second ends the process at once.
+fn stop_on_signals(cancel: impl Fn() + Send + 'static) {
+    tokio::spawn(async move {
+        next_signal().await;
+        output::remark("stopping: what is finished is kept; once more to end at once");
+        cancel();
+        next_signal().await;
+        std::process::exit(130);
+    });
+}
+
+#[cfg(unix)]
+async fn next_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn next_signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}

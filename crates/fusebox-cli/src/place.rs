@@ -1,0 +1,78 @@
+//! Where runs and their files are kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use fusebox::RunId;
+use fusebox::state::StateStore;
+
+use crate::args::PlaceArgs;
+use crate::failure::Failure;
+
+/// The opened store and the directory beside it.
+pub(crate) struct Place {
+    pub(crate) store: Arc<dyn StateStore>,
+    directory: PathBuf,
+}
+
+impl Place {
+    /// Opens the store; makes the directory where it is needed.
+    pub(crate) async fn open(args: &PlaceArgs) -> Result<Self, Failure> {
+        let directory = std::path::absolute(&args.state_dir)
+            .with_context(|| format!("{} is no path", args.state_dir.display()))
+            .map_err(Failure::environment)?;
+        let url = match &args.state {
+            Some(url) => url.clone(),
+            None => {
+                make(&directory)?;
+                format!("sqlite:{}", directory.join("state.db").display())
+            }
+        };
+        let store = fusebox::state::open(&url).await;
+        let store = store.context("the state store could not be opened").map_err(Failure::environment)?;
+        Ok(Self { store, directory })
+    }
+
+    /// Where a run's files are.
+    pub(crate) fn artifacts(&self, run: &RunId) -> PathBuf {
+        self.directory.join("runs").join(run.as_str())
+    }
+
+    /// Makes the directory for a run's files.
+    pub(crate) fn make_artifacts(&self, run: &RunId) -> Result<PathBuf, Failure> {
+        make(&self.directory)?;
+        let path = self.artifacts(run);
+        let made = std::fs::create_dir_all(&path).with_context(|| format!("{} could not be made", path.display()));
+        made.map_err(Failure::environment)?;
+        Ok(path)
+    }
+
+    /// What to add to a `fusebox` command so that it looks at the same place.
+    pub(crate) fn flags(args: &PlaceArgs) -> String {
+        let mut flags = String::new();
+        if args.state_dir != Path::new(".fusebox") {
+            flags += &format!(" --state-dir {}", args.state_dir.display());
+        }
+        if args.state.is_some() {
+            flags += " --state URL";
+        }
+        flags
+    }
+}
+
+/// Makes the state directory, which keeps itself out of git.
+fn make(directory: &Path) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(directory)?;
+        let ignore = directory.join(".gitignore");
+        if !ignore.exists() {
+            std::fs::write(ignore, "*\n")?;
+        }
+        Ok(())
+    };
+    let made = write().with_context(|| {
+        format!("the state directory {} could not be made; choose another with --state-dir", directory.display())
+    });
+    made.map_err(Failure::environment)
+}

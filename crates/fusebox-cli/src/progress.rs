@@ -1,0 +1,222 @@
+//! What happens while a run goes on, on stderr: live lines on a terminal, one line per event elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use fusebox::orchestrator::file::WorkflowFile;
+use fusebox::orchestrator::{Event, EventKind};
+use fusebox::{Engine, RunId, StepStatus};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+
+use crate::output;
+
+/// Follows a run until its end.
+pub(crate) struct Progress {
+    task: JoinHandle<()>,
+}
+
+impl Progress {
+    /// Begins to listen, before anything happens.
+    pub(crate) fn start(engine: &Engine, file: &WorkflowFile, id: &RunId) -> Self {
+        let mut events = engine.subscribe();
+        let mut view: Box<dyn View> = if std::io::stderr().is_terminal() {
+            Box::new(Live::new(file, id))
+        } else {
+            Box::new(Plain { begun: Instant::now() })
+        };
+        let task = tokio::spawn(async move { follow(&mut events, &mut *view).await });
+        Self { task }
+    }
+
+    /// Waits until the last event is shown. A run that never began has none.
+    pub(crate) async fn finish(self) {
+        let _ = tokio::time::timeout(Duration::from_millis(200), self.task).await;
+    }
+}
+
+/// Whether nothing follows the event.
+pub(crate) fn is_last(event: &Event) -> bool {
+    matches!(event.kind, EventKind::RunEnded { .. })
+}
+
+async fn follow(events: &mut Receiver<Event>, view: &mut dyn View) {
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                view.show(&event.kind);
+                if is_last(&event) {
+                    return view.end();
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return view.end(),
+        }
+    }
+}
+
+/// A way of showing events.
+trait View: Send {
+    fn show(&mut self, event: &EventKind);
+    fn end(&mut self) {}
+}
+
+/// One line per event, with the time since the start.
+struct Plain {
+    begun: Instant,
+}
+
+impl View for Plain {
+    fn show(&mut self, event: &EventKind) {
+        if let Some(text) = describe(event) {
+            output::remark(&format!("{:>7.2}s  {text}", self.begun.elapsed().as_secs_f64()));
+        }
+    }
+}
+
+/// A live line per step, remarks above them.
+struct Live {
+    all: MultiProgress,
+    steps: BTreeMap<String, ProgressBar>,
+    width: usize,
+}
+
+impl Live {
+    fn new(file: &WorkflowFile, id: &RunId) -> Self {
+        let all = MultiProgress::new();
+        let _ = all.println(format!("run {id}"));
+        let width = file.workflow.steps().iter().map(|step| step.name().len()).max().unwrap_or(0);
+        let mut steps = BTreeMap::new();
+        for step in file.workflow.steps() {
+            let bar = all.add(ProgressBar::new_spinner());
+            bar.set_style(style("  {prefix}  {msg}"));
+            bar.set_prefix(format!("{:width$}", step.name()));
+            bar.set_message("·");
+            steps.insert(step.name().to_owned(), bar);
+        }
+        Self { all, steps, width }
+    }
+
+    fn set(&self, step: &str, running: bool, message: String) {
+        let Some(bar) = self.steps.get(step) else { return };
+        if running {
+            bar.set_style(style("{spinner} {prefix}  {elapsed:>4} {msg}"));
+            bar.enable_steady_tick(Duration::from_millis(100));
+        } else {
+            bar.set_style(style("  {prefix}  {msg}"));
+            bar.disable_steady_tick();
+        }
+        bar.set_message(message);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are fixed and valid")
+}
+
+impl View for Live {
+    fn show(&mut self, event: &EventKind) {
+        match event {
+            EventKind::StepStarted { step, .. } => {
+                if let Some(bar) = self.steps.get(step) {
+                    bar.reset_elapsed();
+                }
+                self.set(step, true, "running".into());
+            }
+            EventKind::StepProgress { step, message } => self.set(step, true, message.clone()),
+            EventKind::StepRetrying { step, attempt, after_ms } => {
+                self.set(step, true, format!("attempt {attempt} in {}", time(*after_ms)));
+            }
+            EventKind::StepWaiting { step, reason, due_in_ms } => {
+                self.set(step, true, format!("waiting {}: {reason}", time(*due_in_ms)));
+            }
+            EventKind::StepShielded { step, by } => self.set(step, false, format!("shielded by {by}")),
+            EventKind::StepEnded { step, status, duration_ms, reason, .. } => {
+                let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                self.set(step, false, format!("{} {status} in {}{reason}", mark(*status), time(*duration_ms)));
+            }
+            EventKind::RunResumed { kept } => {
+                for step in kept {
+                    self.set(step, false, "✓ kept from before".into());
+                }
+            }
+            EventKind::RunStarted { .. } | EventKind::RunEnded { .. } => {}
+            other => {
+                if let Some(text) = describe(other) {
+                    let _ = self.all.println(format!("  {:width$}  {text}", "", width = self.width));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        for bar in self.steps.values() {
+            bar.abandon();
+        }
+    }
+}
+
+/// The sign of an outcome, so that colour is never needed.
+pub(crate) fn mark(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Succeeded => "✓",
+        StepStatus::Degraded => "~",
+        StepStatus::Failed | StepStatus::Cancelled => "✗",
+        StepStatus::Shielded | StepStatus::Skipped => "-",
+        _ => "…",
+    }
+}
+
+/// Milliseconds for a person.
+pub(crate) fn time(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ => humantime::format_duration(Duration::from_secs(ms / 1000)).to_string(),
+    }
+}
+
+/// An event as one line; `None` for what is not worth one.
+pub(crate) fn describe(event: &EventKind) -> Option<String> {
+    Some(match event {
+        EventKind::RunStarted { workflow } => format!("run of {workflow} started"),
+        EventKind::RunResumed { kept } if kept.is_empty() => "run resumed, no step was finished".into(),
+        EventKind::RunResumed { kept } => format!("run resumed, kept: {}", kept.join(", ")),
+        EventKind::LeaseAwaited { owner, remaining_ms } => {
+            format!("waiting {} for the lease of {owner}, which may still work on this run", time(*remaining_ms))
+        }
+        EventKind::StepStarted { step, execution: 1 } => format!("{step} started"),
+        EventKind::StepStarted { step, execution } => format!("{step} started, execution {execution}"),
+        EventKind::StepRetrying { step, attempt, after_ms } => {
+            format!("{step} failed, attempt {attempt} in {}", time(*after_ms))
+        }
+        EventKind::StepProgress { step, message } => format!("{step}: {message}"),
+        EventKind::StepWaiting { step, reason, due_in_ms } => {
+            format!("{step} waits {}: {reason}", time(*due_in_ms))
+        }
+        EventKind::StepShielded { step, by } => format!("{step} shielded by {by}"),
+        EventKind::StepEnded { step, status: StepStatus::Shielded, reason, .. } => {
+            format!("- {step} shielded: {}", reason.as_deref().unwrap_or_default())
+        }
+        EventKind::StepEnded { step, status, attempts, duration_ms, reason } => {
+            let attempts = if *attempts == 1 { "1 attempt".into() } else { format!("{attempts} attempts") };
+            let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{} {step} {status} after {attempts} in {}{reason}", mark(*status), time(*duration_ms))
+        }
+        EventKind::BreakerMoved { breaker, from, to, reason } => {
+            format!("breaker {breaker}: {from} -> {to} ({reason})")
+        }
+        EventKind::Recovered { agent, took_ms, objective_ms, verdict } => {
+            let objective = objective_ms.map(|ms| format!(", objective {}", time(ms))).unwrap_or_default();
+            format!("{agent} recovered after {}{objective}: {verdict:?}", time(*took_ms)).to_lowercase()
+        }
+        EventKind::StoreAway { cause } => format!("the state store does not answer, trying again: {cause}"),
+        EventKind::StoreBack => "the state store answers again".into(),
+        EventKind::RunEnded { status, reason: None } => format!("run {status}"),
+        EventKind::RunEnded { status, reason: Some(reason) } => format!("run {status}: {reason}"),
+        _ => return None,
+    })
+}
