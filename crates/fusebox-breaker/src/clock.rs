@@ -70,6 +70,7 @@ impl Default for MonotonicClock {
 }
 
 impl Clock for MonotonicClock {
+    #[inline]
     fn now(&self) -> Timestamp {
         Timestamp::default() + self.origin.elapsed()
     }
@@ -102,5 +103,68 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+}
+
+/// The processor's time stamp counter through the `quanta` crate, which falls back to the system's clock where the
+/// counter is not steady. Reads in about half the time of [`MonotonicClock`]. Its origin is its creation.
+///
+/// Hand it to [`fast_clock`](crate::BreakerBuilder::fast_clock), which reads it without a virtual call.
+#[cfg(feature = "quanta")]
+#[derive(Debug, Clone)]
+pub struct FastClock {
+    clock: quanta::Clock,
+    origin: u64,
+}
+
+#[cfg(feature = "quanta")]
+impl FastClock {
+    /// A clock whose origin is now. The first one of a process calibrates for some milliseconds.
+    pub fn new() -> Self {
+        let clock = quanta::Clock::new();
+        let origin = clock.raw();
+        Self { clock, origin }
+    }
+}
+
+#[cfg(feature = "quanta")]
+impl Default for FastClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(feature = "quanta")]
+impl Clock for FastClock {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp(self.clock.delta_as_nanos(self.origin, self.clock.raw()))
+    }
+}
+
+/// Where a handle reads the time: the known clocks without a virtual call.
+#[derive(Debug, Clone)]
+pub(crate) enum Time {
+    Monotonic(MonotonicClock),
+    #[cfg(feature = "quanta")]
+    Fast(FastClock),
+    Other(Arc<dyn Clock>),
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::Monotonic(MonotonicClock::new())
+    }
+}
+
+impl Time {
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::Monotonic(clock) => clock.now(),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.now(),
+            Self::Other(clock) => clock.now(),
+        }
     }
 }

@@ -3,8 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cusum::Design;
+use crate::outcome::FailureKind;
+use crate::rules::{
+    ChangeDetector, Combine, Facts, Ramp, Rate, Rules, SlowCalls, TimeWindow, Weights,
+};
+
 /// Longest count window: 128 KiB of bits. Beyond it a window no longer follows a change of behaviour.
 const MAX_WINDOW: u32 = 1 << 20;
+
+/// Most failures in a row to wait for, and most buckets of a time window.
+const MAX_ROW: u32 = 1_000_000;
+const MAX_BUCKETS: u32 = 1_000;
 
 /// Doublings after which the open wait stops growing by itself; the cap is usually reached long before.
 const MAX_DOUBLINGS: u32 = 31;
@@ -56,6 +66,7 @@ pub enum Jitter {
 pub struct Config {
     pub(crate) settings: ConfigBuilder,
     max_wait: Duration,
+    design: Option<Design>,
 }
 
 impl Config {
@@ -74,6 +85,36 @@ impl Config {
     /// The count window's rule, if it is on.
     pub fn count_window(&self) -> Option<CountWindow> {
         self.settings.count_window
+    }
+
+    /// The time window's rule, if it is on.
+    pub fn time_window(&self) -> Option<TimeWindow> {
+        self.settings.time_window
+    }
+
+    /// The rule over slow calls, if it is on.
+    pub fn slow_calls(&self) -> Option<SlowCalls> {
+        self.settings.slow_calls
+    }
+
+    /// The change detector, if it is on.
+    pub fn change_detector(&self) -> Option<ChangeDetector> {
+        self.settings.change_detector
+    }
+
+    /// Whether one rule is enough to open.
+    pub fn combine(&self) -> Combine {
+        self.settings.combine
+    }
+
+    /// The gradual return after the probes, if there is one.
+    pub fn ramp(&self) -> Option<&Ramp> {
+        self.settings.ramp.as_ref()
+    }
+
+    /// What a failure of this kind weighs.
+    pub fn failure_weight(&self, kind: FailureKind) -> f64 {
+        f64::from(self.settings.weights.of(kind)) / f64::from(Weights::ONE)
     }
 
     /// Open wait of a first opening, before jitter.
@@ -143,6 +184,67 @@ impl Config {
         fixed.saturating_add(drawn).max(hinted)
     }
 
+    pub(crate) fn weights(&self) -> Weights {
+        self.settings.weights
+    }
+
+    /// Bits per outcome in the count window, as a power of two: one bit unless weights or slow calls need four.
+    pub(crate) fn log_bits(&self) -> u32 {
+        let plain = self.settings.weights == Weights::EQUAL && self.settings.slow_calls.is_none();
+        if plain { 0 } else { 2 }
+    }
+
+    pub(crate) fn design(&self) -> Option<Design> {
+        self.design
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        let settings = &self.settings;
+        Rules {
+            all: settings.combine == Combine::All,
+            row: settings.consecutive_failures.unwrap_or(0),
+            count: settings.count_window.map(|window| Rate {
+                minimum: window.minimum_number_of_calls,
+                threshold: window.failure_rate_threshold,
+            }),
+            time: settings.time_window.map(|window| Rate {
+                minimum: window.minimum_number_of_calls,
+                threshold: window.failure_rate_threshold,
+            }),
+            slow: settings.slow_calls.map(|slow| Rate {
+                minimum: slow.minimum_number_of_calls,
+                threshold: slow.slow_call_rate_threshold,
+            }),
+            sum: self.design.map_or(0, |design| u64::from(design.limit)),
+            one: if self.log_bits() == 0 {
+                1
+            } else {
+                u32::from(Weights::ONE)
+            },
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            window: self
+                .settings
+                .time_window
+                .map_or(Duration::ZERO, |window| window.size),
+            slow_limit: self
+                .settings
+                .slow_calls
+                .map_or(Duration::ZERO, |slow| slow.slow_call_duration_threshold),
+            baseline: self
+                .settings
+                .change_detector
+                .map_or(0.0, |detector| detector.baseline_failure_rate),
+            changed: self
+                .settings
+                .change_detector
+                .map_or(0.0, |detector| detector.changed_failure_rate),
+        }
+    }
+
     /// The shortest open wait of opening `n`.
     pub(crate) fn shortest_wait(&self, n: u32) -> Duration {
         self.open_wait(n, None, 0.0)
@@ -155,6 +257,12 @@ impl Config {
 pub struct ConfigBuilder {
     pub(crate) consecutive_failures: Option<u32>,
     pub(crate) count_window: Option<CountWindow>,
+    pub(crate) time_window: Option<TimeWindow>,
+    pub(crate) slow_calls: Option<SlowCalls>,
+    pub(crate) change_detector: Option<ChangeDetector>,
+    pub(crate) combine: Combine,
+    pub(crate) weights: Weights,
+    pub(crate) ramp: Option<Ramp>,
     pub(crate) wait_duration_in_open: Duration,
     pub(crate) max_wait_duration_in_open: Option<Duration>,
     pub(crate) jitter: Jitter,
@@ -173,6 +281,12 @@ impl ConfigBuilder {
                 minimum_number_of_calls: 20,
                 failure_rate_threshold: 0.5,
             }),
+            time_window: None,
+            slow_calls: None,
+            change_detector: None,
+            combine: Combine::Any,
+            weights: Weights::EQUAL,
+            ramp: None,
             wait_duration_in_open: Duration::from_secs(30),
             max_wait_duration_in_open: None,
             jitter: Jitter::Equal,
@@ -183,7 +297,7 @@ impl ConfigBuilder {
         }
     }
 
-    /// Opens at this many failures in a row, at least 1. A success starts the row anew; ignored and cancelled calls
+    /// Opens at this many failures in a row, `1..=1_000_000`. A success starts the row anew; ignored and cancelled calls
     /// do not touch it. Default 5: short enough to act within seconds, long enough to pass over one retried call.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = Some(failures);
@@ -205,6 +319,48 @@ impl ConfigBuilder {
     /// Turns the count window's rule off.
     pub fn without_count_window(mut self) -> Self {
         self.count_window = None;
+        self
+    }
+
+    /// Opens by the ratio of failures over the last stretch of time. Default off: it needs a clock read per call.
+    pub fn time_window(mut self, window: TimeWindow) -> Self {
+        self.time_window = Some(window);
+        self
+    }
+
+    /// Opens by the ratio of slow calls, those still in flight included. Default off: it needs two clock reads per
+    /// call and a limit that only the user can know.
+    pub fn slow_calls(mut self, slow: SlowCalls) -> Self {
+        self.slow_calls = Some(slow);
+        self
+    }
+
+    /// Opens when a change of the failure rate is found. Default off: its two rates have to be known.
+    pub fn change_detector(mut self, detector: ChangeDetector) -> Self {
+        self.change_detector = Some(detector);
+        self
+    }
+
+    /// Whether one rule is enough to open. Default [`Combine::Any`].
+    pub fn combine(mut self, combine: Combine) -> Self {
+        self.combine = combine;
+        self
+    }
+
+    /// What a failure of this kind weighs in the windows and in the change detector, in `(0, 1]`, rounded up to a
+    /// quarter. A row of failures counts each as one. Default 1 for every kind.
+    pub fn failure_weight(mut self, kind: FailureKind, weight: f64) -> Self {
+        // What is no weight becomes 0, which `build` refuses.
+        let quarters = (weight * f64::from(Weights::ONE)).ceil();
+        let valid = weight > 0.0 && weight <= 1.0;
+        self.weights
+            .set(kind, if valid { quarters as u8 } else { 0 });
+        self
+    }
+
+    /// Returns gradually after the probes have succeeded. Default none: closed at once.
+    pub fn ramp(mut self, ramp: Ramp) -> Self {
+        self.ramp = Some(ramp);
         self
     }
 
@@ -266,12 +422,7 @@ impl ConfigBuilder {
         if let Some(window) = &self.count_window {
             check_window(window)?;
         }
-        if self.consecutive_failures.is_none() && self.count_window.is_none() {
-            return Err(ConfigError::new(
-                &["consecutive_failures", "count_window"],
-                "`consecutive_failures` and `count_window` are both off, so nothing can trip; turn one on".into(),
-            ));
-        }
+        check_rules(&self)?;
         let wait = self.wait_duration_in_open;
         let max_wait = self
             .max_wait_duration_in_open
@@ -294,9 +445,27 @@ impl ConfigBuilder {
                 ),
             ));
         }
+        if let (Some(ramp), Some(objective)) = (&self.ramp, self.recovery_objective) {
+            let ramped = wait.saturating_add(
+                ramp.step_duration
+                    .saturating_mul(u32::try_from(ramp.steps.len()).unwrap_or(u32::MAX)),
+            );
+            if ramped >= objective {
+                return Err(ConfigError::new(
+                    &["ramp", "recovery_objective"],
+                    format!(
+                        "`ramp` closes no earlier than {ramped:?} after an opening, which is not before `recovery_objective` of {objective:?}; take fewer or shorter steps"
+                    ),
+                ));
+            }
+        }
+        let design = self
+            .change_detector
+            .map(|detector| Design::for_detector(&detector, detector.baseline_failure_rate));
         Ok(Config {
             settings: self,
             max_wait,
+            design,
         })
     }
 }
@@ -351,6 +520,172 @@ fn above_zero(field: &'static str, value: Duration) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_rules(settings: &ConfigBuilder) -> Result<(), ConfigError> {
+    if let Some(row) = settings.consecutive_failures
+        && row > MAX_ROW
+    {
+        return Err(ConfigError::new(
+            &["consecutive_failures"],
+            format!("`consecutive_failures` is {row}; it must be at most {MAX_ROW}"),
+        ));
+    }
+    if let Some(window) = &settings.time_window {
+        check_time_window(window)?;
+    }
+    if let Some(slow) = &settings.slow_calls {
+        check_slow_calls(slow, settings)?;
+    }
+    if let Some(detector) = &settings.change_detector {
+        check_detector(detector)?;
+    }
+    if let Some(ramp) = &settings.ramp {
+        check_ramp(ramp)?;
+    }
+    let Weights {
+        error,
+        timed_out,
+        overloaded,
+    } = settings.weights;
+    if [error, timed_out, overloaded].contains(&0) {
+        return Err(ConfigError::new(
+            &["failure_weight"],
+            "`failure_weight` is not in (0, 1]; it must be a part of a failure above 0 and at most 1"
+                .into(),
+        ));
+    }
+    let none = settings.consecutive_failures.is_none()
+        && settings.count_window.is_none()
+        && settings.time_window.is_none()
+        && settings.change_detector.is_none();
+    if none {
+        return Err(ConfigError::new(
+            &["consecutive_failures", "count_window"],
+            "`consecutive_failures` and `count_window` are both off, and so is every other rule, so nothing can trip; turn one on"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_time_window(window: &TimeWindow) -> Result<(), ConfigError> {
+    let TimeWindow { size, buckets, .. } = *window;
+    if buckets == 0 || buckets > MAX_BUCKETS {
+        return Err(ConfigError::new(
+            &["buckets"],
+            format!("`buckets` is {buckets}; it must be in 1..={MAX_BUCKETS}"),
+        ));
+    }
+    if size < Duration::from_millis(u64::from(buckets)) {
+        return Err(ConfigError::new(
+            &["size", "buckets"],
+            format!(
+                "`size` is {size:?}, less than 1 ms for each of its {buckets} `buckets`; raise the first or lower the second"
+            ),
+        ));
+    }
+    at_least_one(
+        "minimum_number_of_calls",
+        Some(window.minimum_number_of_calls),
+    )?;
+    ratio("failure_rate_threshold", window.failure_rate_threshold)
+}
+
+fn check_slow_calls(slow: &SlowCalls, settings: &ConfigBuilder) -> Result<(), ConfigError> {
+    let limit = slow.slow_call_duration_threshold;
+    if limit < Duration::from_micros(1) {
+        return Err(ConfigError::new(
+            &["slow_call_duration_threshold"],
+            format!("`slow_call_duration_threshold` is {limit:?}; it must be at least 1µs"),
+        ));
+    }
+    at_least_one(
+        "minimum_number_of_calls",
+        Some(slow.minimum_number_of_calls),
+    )?;
+    ratio("slow_call_rate_threshold", slow.slow_call_rate_threshold)?;
+    match (&settings.time_window, &settings.count_window) {
+        (None, None) => Err(ConfigError::new(
+            &["slow_calls", "count_window"],
+            "`slow_calls` is on while `count_window` and `time_window` are off, so there are no calls to compare with; turn one on".into(),
+        )),
+        (None, Some(window)) if slow.minimum_number_of_calls > window.size => Err(ConfigError::new(
+            &["minimum_number_of_calls", "size"],
+            format!(
+                "`minimum_number_of_calls` of the slow calls is {}, above the count window's `size` of {}; lower the first or raise the second",
+                slow.minimum_number_of_calls, window.size
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_detector(detector: &ChangeDetector) -> Result<(), ConfigError> {
+    let baseline = |field: &'static str, rate: f64| {
+        if (0.001..=0.5).contains(&rate) {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            &[field],
+            format!("`{field}` is {rate}; it must be a ratio in 0.001..=0.5"),
+        ))
+    };
+    baseline("baseline_failure_rate", detector.baseline_failure_rate)?;
+    let changed = detector.changed_failure_rate;
+    if !(changed > detector.baseline_failure_rate * 1.2 && changed < 1.0) {
+        return Err(ConfigError::new(
+            &["changed_failure_rate", "baseline_failure_rate"],
+            format!(
+                "`changed_failure_rate` is {changed}; it must be below 1 and at least 1.2 times `baseline_failure_rate` of {}",
+                detector.baseline_failure_rate
+            ),
+        ));
+    }
+    let apart = detector.mean_calls_between_false_trips;
+    if !(100.0..=1e9).contains(&apart) {
+        return Err(ConfigError::new(
+            &["mean_calls_between_false_trips"],
+            format!("`mean_calls_between_false_trips` is {apart}; it must be in 100..=1e9"),
+        ));
+    }
+    if let Some(learning) = &detector.learning {
+        baseline("floor", learning.floor)?;
+        if learning.horizon < 100 {
+            return Err(ConfigError::new(
+                &["horizon"],
+                format!("`horizon` is {}; it must be at least 100", learning.horizon),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_ramp(ramp: &Ramp) -> Result<(), ConfigError> {
+    let rising = ramp.steps.windows(2).all(|pair| pair[0] < pair[1]);
+    let shares = ramp.steps.iter().all(|share| *share > 0.0 && *share < 1.0);
+    if ramp.steps.is_empty() || ramp.steps.len() > 16 || !rising || !shares {
+        return Err(ConfigError::new(
+            &["steps"],
+            format!(
+                "`steps` is {:?}; it must hold 1 to 16 rising shares above 0 and below 1",
+                ramp.steps
+            ),
+        ));
+    }
+    above_zero("step_duration", ramp.step_duration)?;
+    ratio("failure_rate_threshold", ramp.failure_rate_threshold)
+}
+
+fn ratio(field: &'static str, value: f64) -> Result<(), ConfigError> {
+    // Written so that NaN fails too.
+    if !(value > 0.0 && value <= 1.0) {
+        return Err(ConfigError::new(
+            &[field],
+            format!("`{field}` is {value}; it must be a ratio above 0 and at most 1"),
+        ));
+    }
+    Ok(())
+}
+
 fn check_window(window: &CountWindow) -> Result<(), ConfigError> {
     let CountWindow {
         size,
@@ -372,12 +707,5 @@ fn check_window(window: &CountWindow) -> Result<(), ConfigError> {
             ),
         ));
     }
-    // Written so that NaN fails too.
-    if !(rate > 0.0 && rate <= 1.0) {
-        return Err(ConfigError::new(
-            &["failure_rate_threshold"],
-            format!("`failure_rate_threshold` is {rate}; it must be a ratio above 0 and at most 1"),
-        ));
-    }
-    Ok(())
+    ratio("failure_rate_threshold", rate)
 }

@@ -62,21 +62,30 @@
 mod breaker;
 mod clock;
 mod config;
+mod control;
+mod cusum;
 pub mod machine;
 mod outcome;
 mod permit;
 pub mod presets;
+mod rules;
 mod snapshot;
+mod sync;
+mod tally;
+mod ticks;
 mod transition;
-mod window;
 #[cfg(feature = "serde")]
 mod wire;
+mod word;
 
 pub use breaker::{Breaker, BreakerBuilder, CallError};
+#[cfg(feature = "quanta")]
+pub use clock::FastClock;
 pub use clock::{Clock, ManualClock, MonotonicClock, Timestamp};
 pub use config::{Config, ConfigBuilder, ConfigError, CountWindow, Jitter};
 pub use machine::Override;
 pub use outcome::{Availability, Counts, FailureKind, State, Verdict};
-pub use permit::{CallNotPermitted, Permit};
+pub use permit::{CallNotPermitted, Permit, PermitRef, Refusal};
+pub use rules::{ChangeDetector, Combine, Learning, Ramp, SlowCalls, TimeWindow};
 pub use snapshot::{Forced, Snapshot};
 pub use transition::{Reason, Transition, TransitionQueue};

@@ -58,6 +58,8 @@ pub enum FailureKind {
     Error,
     /// The call gave no answer in time.
     TimedOut,
+    /// The dependency said that it has too much to do, for instance HTTP 503 or 529. Counted as failed.
+    Overloaded,
 }
 
 /// How a finished call is judged.

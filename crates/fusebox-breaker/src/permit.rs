@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::breaker::Breaker;
-use crate::machine::{Admission, Rejection};
+use crate::breaker::{Breaker, Refused, Shared};
+use crate::machine::Admission;
 use crate::outcome::{FailureKind, State, Verdict};
+use crate::transition::Reason;
 
 /// Leave to make one call, tied to the generation it was issued in.
 ///
@@ -50,7 +51,7 @@ impl Permit {
     /// The call ended with this verdict.
     pub fn record(mut self, verdict: Verdict) {
         if let Some(admission) = self.admission.take() {
-            self.breaker.record(admission, verdict);
+            self.breaker.shared.record(admission, verdict);
         }
     }
 
@@ -67,14 +68,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(admission) = self.admission.take() else {
-            return;
-        };
-        if std::thread::panicking() {
-            let failure = Verdict::Failure(FailureKind::Error);
-            self.breaker.record(admission, failure);
-        } else {
-            self.breaker.cancel(admission);
+        if let Some(admission) = self.admission.take() {
+            abandon(&self.breaker.shared, admission);
         }
     }
 }
@@ -89,32 +84,177 @@ impl fmt::Debug for Permit {
     }
 }
 
+/// A [`Permit`] that borrows its breaker's handle.
+#[must_use = "dropping a permit counts the call as cancelled"]
+pub struct PermitRef<'a> {
+    shared: &'a Shared,
+    admission: Admission,
+}
+
+impl<'a> PermitRef<'a> {
+    #[inline]
+    pub(crate) fn new(shared: &'a Shared, admission: Admission) -> Self {
+        Self { shared, admission }
+    }
+
+    /// The call did its work.
+    #[inline]
+    pub fn success(self) {
+        self.record(Verdict::Success);
+    }
+
+    /// The call failed and the dependency is to blame.
+    #[inline]
+    pub fn failure(self, kind: FailureKind) {
+        self.record(Verdict::Failure(kind));
+    }
+
+    /// The call says nothing about the dependency.
+    pub fn ignore(self) {
+        self.record(Verdict::Neutral);
+    }
+
+    /// The call ended with this verdict.
+    #[inline]
+    pub fn record(self, verdict: Verdict) {
+        let (shared, admission) = (self.shared, self.admission);
+        // It owns nothing, and its drop would count the call as cancelled.
+        std::mem::forget(self);
+        shared.record(admission, verdict);
+    }
+
+    /// Generation it was issued in.
+    pub fn generation(&self) -> u64 {
+        self.admission.generation()
+    }
+
+    /// Whether the call is a trial call of a half-open breaker.
+    pub fn is_probe(&self) -> bool {
+        self.admission.is_probe()
+    }
+}
+
+impl Drop for PermitRef<'_> {
+    fn drop(&mut self) {
+        abandon(self.shared, self.admission);
+    }
+}
+
+impl fmt::Debug for PermitRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PermitRef")
+            .field("generation", &self.generation())
+            .field("is_probe", &self.is_probe())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cold]
+fn abandon(shared: &Shared, admission: Admission) {
+    if std::thread::panicking() {
+        shared.record(admission, Verdict::Failure(FailureKind::Error));
+    } else {
+        shared.cancel(admission);
+    }
+}
+
+/// The breaker refused the call; nothing was called. Borrows the handle; [`CallNotPermitted`] is the owned form.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Refusal<'a> {
+    breaker: &'a Breaker,
+    refused: Refused,
+}
+
+impl<'a> Refusal<'a> {
+    #[inline]
+    pub(crate) fn new(breaker: &'a Breaker, refused: Refused) -> Self {
+        Self { breaker, refused }
+    }
+
+    /// State that refused.
+    pub fn state(&self) -> State {
+        self.refused.state
+    }
+
+    /// When to ask again, as in [`CallNotPermitted::retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.refused.retry_after
+    }
+}
+
+impl From<Refusal<'_>> for CallNotPermitted {
+    fn from(refusal: Refusal<'_>) -> Self {
+        Self {
+            state: refusal.refused.state,
+            retry_after: refusal.refused.retry_after,
+            generation: refusal.refused.generation,
+            breaker: refusal.breaker.clone(),
+        }
+    }
+}
+
 /// The breaker refused the call; nothing was called.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("call not permitted by breaker `{breaker}`: {state} ({reason}), {}", next_try(*retry_after))]
+///
+/// Cheap to make: the reason is looked up when it is asked for.
+#[derive(Clone, thiserror::Error)]
+#[error("call not permitted by breaker `{}`: {state} ({}), {}", self.breaker(), self.why(), next_try(*retry_after))]
 pub struct CallNotPermitted {
-    /// The breaker's name.
-    pub breaker: Arc<str>,
     /// State that refused.
     pub state: State,
     /// When to ask again: exact while open. While half-open with every probe slot taken it is a quarter of the open
     /// wait (or the earliest probe's deadline, if sooner), as a probe may answer at any moment. None if only an
     /// operator's release can help.
     pub retry_after: Option<Duration>,
-    /// Why the breaker is in that state.
-    pub reason: String,
+    generation: u64,
+    breaker: Breaker,
 }
 
 impl CallNotPermitted {
-    pub(crate) fn new(breaker: Arc<str>, rejection: Rejection) -> Self {
-        Self {
-            breaker,
-            state: rejection.state,
-            retry_after: rejection.retry_after,
-            reason: rejection
-                .reason
-                .map_or_else(String::new, |reason| reason.to_string()),
-        }
+    /// The breaker's name.
+    pub fn breaker(&self) -> &Arc<str> {
+        self.breaker.name()
+    }
+
+    /// Why the breaker was in that state. None if it has moved on several times since.
+    pub fn reason(&self) -> Option<Reason> {
+        self.breaker.reason_of(self.generation)
+    }
+
+    fn why(&self) -> String {
+        self.reason().map_or_else(
+            || "it has moved on since".to_owned(),
+            |reason| reason.to_string(),
+        )
+    }
+}
+
+impl PartialEq for CallNotPermitted {
+    fn eq(&self, other: &Self) -> bool {
+        (
+            self.state,
+            self.retry_after,
+            self.generation,
+            self.breaker(),
+        ) == (
+            other.state,
+            other.retry_after,
+            other.generation,
+            other.breaker(),
+        )
+    }
+}
+
+impl Eq for CallNotPermitted {}
+
+impl fmt::Debug for CallNotPermitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallNotPermitted")
+            .field("breaker", self.breaker())
+            .field("state", &self.state)
+            .field("retry_after", &self.retry_after)
+            .field("reason", &self.reason())
+            .finish()
     }
 }
 

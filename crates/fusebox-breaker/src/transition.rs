@@ -33,6 +33,60 @@ pub enum Reason {
         /// The ratio, in `0.0..=1.0`, at which it opens.
         threshold: f64,
     },
+    /// The time window's rule opened it.
+    FailureRateOverTime {
+        /// Failures in the window, weighted, rounded up.
+        failures: u32,
+        /// Calls in the window.
+        calls: u32,
+        /// Length of the window in milliseconds.
+        window_ms: u64,
+        /// The ratio, in `0.0..=1.0`, at which it opens.
+        threshold: f64,
+    },
+    /// Too many calls were slow.
+    SlowCallRate {
+        /// Slow calls, those in flight past the limit included.
+        slow: u32,
+        /// Calls in flight past the limit.
+        in_flight: u32,
+        /// Calls in the window, those in flight past the limit included.
+        calls: u32,
+        /// From here on a call is slow, in milliseconds.
+        limit_ms: u64,
+        /// The ratio, in `0.0..=1.0`, at which it opens.
+        threshold: f64,
+    },
+    /// The change detector found that the failure rate has risen.
+    ChangeDetected {
+        /// Its sum, in steps.
+        sum: u64,
+        /// The sum at which it opens.
+        limit: u64,
+        /// The failure rate it takes for normal.
+        baseline: f64,
+        /// The failure rate it looks for.
+        changed: f64,
+    },
+    /// All rules together opened it.
+    All {
+        /// Each rule with its figures.
+        of: Vec<Reason>,
+    },
+    /// Too many of the calls admitted by a ramp failed.
+    RampFailed {
+        /// Failures within the step.
+        failures: u32,
+        /// Calls that ended within the step.
+        calls: u32,
+        /// The step's share of calls, in `0.0..=1.0`.
+        admits: f64,
+    },
+    /// The ramp's last step went well.
+    RampCompleted {
+        /// How many steps there were.
+        steps: u32,
+    },
     /// A probe failed.
     ProbeFailed,
     /// A probe gave no outcome before its deadline.
@@ -91,6 +145,52 @@ impl fmt::Display for Reason {
                 "{failures} of the last {calls} calls failed, ratio {:.2}, threshold {threshold:.2}",
                 f64::from(*failures) / f64::from((*calls).max(1))
             ),
+            Self::FailureRateOverTime {
+                failures,
+                calls,
+                window_ms,
+                threshold,
+            } => write!(
+                f,
+                "{failures} of {calls} calls in {window_ms} ms failed, ratio {:.2}, threshold {threshold:.2}",
+                f64::from(*failures) / f64::from((*calls).max(1))
+            ),
+            Self::SlowCallRate {
+                slow,
+                in_flight,
+                calls,
+                limit_ms,
+                threshold,
+            } => write!(
+                f,
+                "{slow} of {calls} calls took {limit_ms} ms or more, {in_flight} of them still in flight, ratio {:.2}, threshold {threshold:.2}",
+                f64::from(*slow) / f64::from((*calls).max(1))
+            ),
+            Self::ChangeDetected {
+                sum,
+                limit,
+                baseline,
+                changed,
+            } => write!(
+                f,
+                "the failure rate has risen from {baseline} towards {changed}: sum {sum}, limit {limit}"
+            ),
+            Self::All { of } => {
+                for (index, reason) in of.iter().enumerate() {
+                    let link = if index == 0 { "" } else { ", and " };
+                    write!(f, "{link}{reason}")?;
+                }
+                Ok(())
+            }
+            Self::RampFailed {
+                failures,
+                calls,
+                admits,
+            } => write!(
+                f,
+                "{failures} of {calls} calls failed while a ramp admitted {admits} of all"
+            ),
+            Self::RampCompleted { steps } => write!(f, "{steps} steps of the ramp went well"),
             Self::ProbeFailed => f.write_str("a probe failed"),
             Self::ProbeLost { deadline_ms } => {
                 write!(f, "a probe gave no outcome within {deadline_ms} ms")
@@ -196,4 +296,9 @@ impl TransitionQueue {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whole milliseconds, rounded up: neither does a stored deadline come earlier, nor a short duration become none.
+pub(crate) fn millis_up(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

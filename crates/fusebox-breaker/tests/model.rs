@@ -159,7 +159,7 @@ proptest! {
                     let snapshot = machine.snapshot(now);
                     machine.restore(&snapshot, now);
                 }
-                Event::Reconfigure(size) => machine.reconfigure(config(probes, size)),
+                Event::Reconfigure(size) => machine.reconfigure(config(probes, size), now),
             }
 
             let counts = machine.counts();

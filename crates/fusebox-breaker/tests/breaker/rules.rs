@@ -592,7 +592,10 @@ fn rule_10_an_open_breaker_is_restored_with_its_remaining_time() {
         Availability::NotBefore(Duration::from_millis(6_500))
     );
     let refused = after.breaker.try_acquire().expect_err("open");
-    assert_eq!(refused.reason, "2 consecutive failures, threshold 2");
+    assert_eq!(
+        refused.reason().expect("known").to_string(),
+        "2 consecutive failures, threshold 2"
+    );
     after.clock.advance(Duration::from_millis(6_500));
     after.fail();
     assert_eq!(

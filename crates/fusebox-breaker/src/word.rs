@@ -1,0 +1,112 @@
+//! The state word: all that a call has to know before it starts, in one atomic.
+//!
+//! ```text
+//! | generation: 44 | fence: 12 | unused: 1 | level: 4 | tag: 3 |
+//! ```
+//!
+//! Only the slow path writes it, under its lock, so a reader sees a state together with the generation it belongs to.
+
+use crate::outcome::State;
+
+const TAG: u64 = 0b111;
+const LEVEL_SHIFT: u32 = 3;
+const LEVEL: u64 = 0b1111;
+const FENCE_SHIFT: u32 = 8;
+const GENERATION_SHIFT: u32 = 20;
+
+/// Bits of a fence. It grows with every generation and every change of layout; a thread would have to stall between
+/// two instructions for 4,096 of them to be taken for one of the present.
+pub(crate) const FENCE_BITS: u32 = 12;
+pub(crate) const FENCE: u64 = (1 << FENCE_BITS) - 1;
+
+/// The state word, unpacked field by field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) u64);
+
+impl Word {
+    pub(crate) fn new(state: State, generation: u64, fence: u64, level: u32) -> Self {
+        Self(
+            tag(state)
+                | (u64::from(level) & LEVEL) << LEVEL_SHIFT
+                | (fence & FENCE) << FENCE_SHIFT
+                | generation << GENERATION_SHIFT,
+        )
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & TAG == tag(State::Closed)
+    }
+
+    /// Open or forced open: refused without a lock until the deadline.
+    #[inline]
+    pub(crate) fn refuses(self) -> Option<State> {
+        match self.0 & TAG {
+            1 => Some(State::Open),
+            3 => Some(State::ForcedOpen),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn state(self) -> State {
+        match self.0 & TAG {
+            0 => State::Closed,
+            1 => State::Open,
+            2 => State::HalfOpen,
+            3 => State::ForcedOpen,
+            4 => State::Disabled,
+            _ => State::MetricsOnly,
+        }
+    }
+
+    /// Which layout of the windows is in force; 0 is the one the breaker was built with.
+    #[inline]
+    pub(crate) fn level(self) -> u32 {
+        ((self.0 >> LEVEL_SHIFT) & LEVEL) as u32
+    }
+
+    #[inline]
+    pub(crate) fn fence(self) -> u64 {
+        (self.0 >> FENCE_SHIFT) & FENCE
+    }
+
+    #[inline]
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT
+    }
+}
+
+const fn tag(state: State) -> u64 {
+    match state {
+        State::Closed => 0,
+        State::Open => 1,
+        State::HalfOpen => 2,
+        State::ForcedOpen => 3,
+        State::Disabled => 4,
+        State::MetricsOnly => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_as_they_went_in() {
+        for state in [
+            State::Closed,
+            State::Open,
+            State::HalfOpen,
+            State::ForcedOpen,
+            State::Disabled,
+            State::MetricsOnly,
+        ] {
+            let word = Word::new(state, 123_456_789, 4_095, 15);
+            assert_eq!(word.state(), state);
+            assert_eq!(
+                (word.generation(), word.fence(), word.level()),
+                (123_456_789, 4_095, 15)
+            );
+        }
+    }
+}
