@@ -18,7 +18,7 @@ use crate::outcome::{Availability, Counts, FailureKind, State, Verdict};
 use crate::permit::{CallNotPermitted, Permit, PermitRef, Refusal};
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use crate::tally::{Ended, Params, Seat, Tally};
+use crate::tally::{Ended, Params, Tally};
 use crate::transition::{Reason, Transition, TransitionQueue};
 use crate::word::Word;
 
@@ -170,7 +170,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`Refusal`]: the call must not start.
-    #[inline]
+    #[inline(always)]
     pub fn try_acquire_ref(&self) -> Result<PermitRef<'_>, Refusal<'_>> {
         match self.shared.acquire() {
             Ok(admission) => Ok(PermitRef::new(&self.shared, admission)),
@@ -182,7 +182,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`CallError::NotPermitted`] if it was refused, [`CallError::Failed`] with the operation's error.
-    #[inline]
+    #[inline(always)]
     pub fn call<T, E>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, CallError<E>> {
         let permit = self.try_acquire_ref().map_err(CallNotPermitted::from)?;
         settle(permit, operation())
@@ -209,7 +209,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`CallError::NotPermitted`] if it was refused, [`CallError::Failed`] with the operation's error.
-    #[inline]
+    #[inline(always)]
     pub async fn call_async<T, E>(
         &self,
         operation: impl Future<Output = Result<T, E>>,
@@ -303,22 +303,17 @@ pub(crate) struct Refused {
 }
 
 impl Shared {
-    #[inline]
+    #[inline(always)]
     fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire(&self) -> Result<Admission, Refused> {
         let word = self.word();
         if word.is_closed() {
-            if let Some((seat, started)) = self.tally.enter(word, || self.env.time.now()) {
-                return Ok(Admission {
-                    generation: word.generation(),
-                    trial: Trial::None,
-                    seat,
-                    started,
-                });
+            if let Some(seat) = self.tally.enter(word, || self.env.time.now()) {
+                return Ok(Admission::new(word.generation(), Trial::None, seat));
             }
         } else if let Some(state) = word.refuses() {
             let now = self.env.time.now();
@@ -350,12 +345,12 @@ impl Shared {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&self, admission: Admission, verdict: Verdict) {
         let Some((word, now)) = self.lock_free(&admission) else {
             return self.record_slowly(admission, verdict);
         };
-        let seat = (admission.seat, admission.started);
+        let seat = admission.seat();
         match verdict {
             Verdict::Success | Verdict::Failure(_) => {
                 if verdict == Verdict::Failure(FailureKind::TimedOut) {
@@ -375,18 +370,17 @@ impl Shared {
     }
 
     /// The present moment (where it matters) and word, if a call of this admission can end without the lock.
-    #[inline]
+    #[inline(always)]
     fn lock_free(&self, admission: &Admission) -> Option<(Word, Timestamp)> {
         let word = self.word();
-        let plain = word.is_closed()
-            && word.generation() == admission.generation
-            && admission.trial == Trial::None
-            && admission.seat != Seat::Spilled;
-        if !plain {
+        if !(word.is_closed()
+            && word.generation() == admission.generation()
+            && admission.is_plain())
+        {
             return None;
         }
         let Some(due) = self.tally.ticks(word) else {
-            return Some((word, admission.started));
+            return Some((word, admission.started()));
         };
         let now = self.env.time.now();
         (now.as_nanos() < due).then_some((word, now))
@@ -410,8 +404,7 @@ impl Shared {
 
     pub(crate) fn cancel(&self, admission: Admission) {
         if let Some((word, now)) = self.lock_free(&admission) {
-            self.tally
-                .leave(word, (admission.seat, admission.started), now);
+            self.tally.leave(word, admission.seat(), now);
             self.tally.cancel();
             return;
         }
@@ -496,7 +489,7 @@ impl fmt::Debug for Breaker {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn settle<T, E>(permit: PermitRef<'_>, result: Result<T, E>) -> Result<T, CallError<E>> {
     match result {
         Ok(value) => {

@@ -158,7 +158,7 @@ impl Default for Time {
 }
 
 impl Time {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::Monotonic(clock) => clock.now(),

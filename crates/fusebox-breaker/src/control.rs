@@ -239,13 +239,8 @@ impl Control {
         let Some(trial) = self.trial(now) else {
             return Err(self.reject(tally, now));
         };
-        let (seat, started) = self.seat(tally, now);
-        Ok(Admission {
-            generation: self.generation,
-            trial,
-            seat,
-            started,
-        })
+        let seat = self.seat(tally, now);
+        Ok(Admission::new(self.generation, trial, seat))
     }
 
     /// Whether one more call may start, and as what.
@@ -315,8 +310,8 @@ impl Control {
     ) {
         // Settled first: a probe that answers past its deadline is already lost, whether or not anyone had noticed.
         self.settle(tally, now, unit);
-        let seat = (admission.seat, admission.started);
-        let of_now = admission.generation == self.generation;
+        let seat = admission.seat();
+        let of_now = admission.generation() == self.generation;
         if of_now {
             self.give_back(admission);
         }
@@ -334,7 +329,7 @@ impl Control {
             self.past.ended += 1;
             self.past.failed += u64::from(verdict.is_failure());
         } else {
-            if admission.seat == Seat::Spilled {
+            if admission.seat().0 == Seat::Spilled {
                 self.past.spilled -= 1;
             }
             let ended = tally.end(self.word(), seat, verdict, now);
@@ -360,17 +355,17 @@ impl Control {
             Ended::Done => {}
             Ended::Judge => {
                 self.settle(tally, now, unit);
-                if admission.generation == self.generation {
+                if admission.generation() == self.generation {
                     self.judge(tally, now, unit);
                 }
             }
             Ended::Late => {
                 // It is not in flight any more, whatever its seat was; a time-out was counted as one.
                 self.settle(tally, now, unit);
-                if admission.generation == self.generation && self.tallies(now, verdict) {
+                if admission.generation() == self.generation && self.tallies(now, verdict) {
                     let ended = tally.end(
                         self.word(),
-                        (Seat::Spilled, admission.started),
+                        (Seat::Spilled, admission.started()),
                         verdict,
                         now,
                     );
@@ -398,10 +393,10 @@ impl Control {
     }
 
     fn leave(&mut self, tally: &Tally, admission: Admission, now: Timestamp) {
-        if admission.seat == Seat::Spilled {
+        if admission.seat().0 == Seat::Spilled {
             self.past.spilled -= 1;
         }
-        tally.leave(self.word(), (admission.seat, admission.started), now);
+        tally.leave(self.word(), admission.seat(), now);
     }
 
     pub(crate) fn cancel(
@@ -414,7 +409,7 @@ impl Control {
         self.settle(tally, now, unit);
         self.leave(tally, admission, now);
         tally.cancel();
-        if admission.generation == self.generation {
+        if admission.generation() == self.generation {
             self.give_back(admission);
         }
     }
@@ -892,7 +887,7 @@ impl Control {
 
     fn give_back(&mut self, admission: Admission) {
         if let (Phase::HalfOpen { probes, .. }, Trial::Probe(id)) =
-            (&mut self.phase, admission.trial)
+            (&mut self.phase, admission.trial())
         {
             probes.retain(|probe| probe.id != id);
         }

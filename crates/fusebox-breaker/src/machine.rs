@@ -50,11 +50,11 @@ impl Override {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an admission that is neither recorded nor cancelled stays in flight"]
 pub struct Admission {
-    pub(crate) generation: u64,
-    pub(crate) trial: Trial,
-    pub(crate) seat: Seat,
+    generation: u64,
+    /// Trial and seat in one word: whole words only, so that a call's admission stays in registers.
+    ticket: u64,
     /// When it was issued, where that matters.
-    pub(crate) started: Timestamp,
+    started: Timestamp,
 }
 
 /// What a call tries out.
@@ -68,15 +68,69 @@ pub(crate) enum Trial {
     Ramp,
 }
 
+const PROBE: u64 = 1;
+const RAMP: u64 = 2;
+const COHORT: u64 = 1 << 2;
+const SPILLED: u64 = 2 << 2;
+
 impl Admission {
+    #[inline(always)]
+    pub(crate) fn new(generation: u64, trial: Trial, (seat, started): (Seat, Timestamp)) -> Self {
+        let trial = match trial {
+            Trial::None => 0,
+            Trial::Probe(id) => PROBE | u64::from(id) << 32,
+            Trial::Ramp => RAMP,
+        };
+        let seat = match seat {
+            Seat::Account => 0,
+            Seat::Cohort(slot, epoch) => COHORT | u64::from(slot) << 8 | u64::from(epoch) << 16,
+            Seat::Spilled => SPILLED,
+        };
+        Self {
+            generation,
+            ticket: trial | seat,
+            started,
+        }
+    }
+
     /// Generation it was issued in.
+    #[inline(always)]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
     /// Whether it is a trial call of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.trial != Trial::None
+        self.trial() != Trial::None
+    }
+
+    pub(crate) fn trial(&self) -> Trial {
+        match self.ticket & 0b11 {
+            0 => Trial::None,
+            PROBE => Trial::Probe((self.ticket >> 32) as u32),
+            _ => Trial::Ramp,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn seat(&self) -> (Seat, Timestamp) {
+        let seat = match self.ticket & 0b1100 {
+            0 => Seat::Account,
+            COHORT => Seat::Cohort((self.ticket >> 8) as u8, (self.ticket >> 16) as u16),
+            _ => Seat::Spilled,
+        };
+        (seat, self.started)
+    }
+
+    /// Neither a trial nor in the slow path's books.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.ticket & (0b11 | SPILLED) == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Permit {
 }
 
 impl Permit {
+    #[inline]
     pub(crate) fn new(breaker: Breaker, admission: Admission) -> Self {
         Self {
             breaker,
@@ -34,6 +35,7 @@ impl Permit {
     }
 
     /// The call did its work.
+    #[inline]
     pub fn success(self) {
         self.record(Verdict::Success);
     }
@@ -49,6 +51,7 @@ impl Permit {
     }
 
     /// The call ended with this verdict.
+    #[inline]
     pub fn record(mut self, verdict: Verdict) {
         if let Some(admission) = self.admission.take() {
             self.breaker.shared.record(admission, verdict);
@@ -92,19 +95,19 @@ pub struct PermitRef<'a> {
 }
 
 impl<'a> PermitRef<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(shared: &'a Shared, admission: Admission) -> Self {
         Self { shared, admission }
     }
 
     /// The call did its work.
-    #[inline]
+    #[inline(always)]
     pub fn success(self) {
         self.record(Verdict::Success);
     }
 
     /// The call failed and the dependency is to blame.
-    #[inline]
+    #[inline(always)]
     pub fn failure(self, kind: FailureKind) {
         self.record(Verdict::Failure(kind));
     }
@@ -115,7 +118,7 @@ impl<'a> PermitRef<'a> {
     }
 
     /// The call ended with this verdict.
-    #[inline]
+    #[inline(always)]
     pub fn record(self, verdict: Verdict) {
         let (shared, admission) = (self.shared, self.admission);
         // It owns nothing, and its drop would count the call as cancelled.
@@ -167,7 +170,7 @@ pub struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(breaker: &'a Breaker, refused: Refused) -> Self {
         Self { breaker, refused }
     }

@@ -195,7 +195,7 @@ impl Tally {
         self.first.params.config()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn params(&self, level: u32) -> &Params {
         if level == 0 {
             return &self.first.params;
@@ -203,7 +203,7 @@ impl Tally {
         &self.level(level).layout.params
     }
 
-    #[inline]
+    #[inline(always)]
     fn cells(&self, level: u32) -> &[AtomicU64] {
         if level == 0 {
             return &self.first.cells;
@@ -223,7 +223,7 @@ impl Tally {
     // ---- admission -------------------------------------------------------------------------------------------
 
     /// Counts a call in flight. None if the slow path has to be taken: the buckets are due, or the account is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         word: Word,
@@ -249,7 +249,7 @@ impl Tally {
     }
 
     /// No longer in flight. `Spilled` calls are the slow path's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&self, word: Word, (seat, started): (Seat, Timestamp), now: Timestamp) {
         match seat {
             Seat::Account => {
@@ -269,12 +269,12 @@ impl Tally {
         self.rejected.fetch_add(1, Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ignore(&self) {
         self.ignored.fetch_add(1, Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cancel(&self) {
         self.cancelled.fetch_add(1, Relaxed);
     }
@@ -284,7 +284,7 @@ impl Tally {
     }
 
     /// Whether an ending needs the time, and if so when the slow path is due.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ticks(&self, word: Word) -> Option<u64> {
         if !self.params(word.level()).has(SLOW | TIME) {
             return None;
@@ -299,7 +299,7 @@ impl Tally {
     // ---- endings ---------------------------------------------------------------------------------------------
 
     /// Records a judged ending of the present generation, and says what is left to the slow path.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(
         &self,
         word: Word,
@@ -357,7 +357,7 @@ impl Tally {
     }
 
     /// The count window: the ending enters, the one `size` endings before leaves.
-    #[inline]
+    #[inline(always)]
     fn slide(&self, word: Word, params: &Params, place: u32, units: u32, slow: bool) {
         let cells = self.cells(word.level());
         let (mask, log_bits) = (params.mask.load(Relaxed), params.log_bits.load(Relaxed));
@@ -394,7 +394,7 @@ impl Tally {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_well(&self, params: &Params, flags: u32, fence: u64, place: u32) -> Ended {
         if flags & (ROWS | TIME) != 0 {
             let failures = self.failures.load(Relaxed);
@@ -423,7 +423,7 @@ impl Tally {
         let _ = self.failures.fetch_update(Relaxed, Relaxed, clear);
     }
 
-    #[inline]
+    #[inline(always)]
     fn has_bad_calls(&self, fence: u64) -> bool {
         let Some(extra) = self.extra.get() else {
             return false;
@@ -436,6 +436,7 @@ impl Tally {
             || extra.overdue.load(Relaxed) != 0
     }
 
+    #[inline(never)]
     fn end_badly(&self, word: Word, flags: u32, place: u32, units: u32, slow: bool) -> Ended {
         let params = self.params(word.level());
         let fence = word.fence();
@@ -867,7 +868,7 @@ impl Extra {
         self.limit.store(u64::from(design.limit), Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave(&self, (slot, epoch): (u8, u16), started: Timestamp, now: Timestamp, limit: u64) {
         let slot = usize::from(slot);
         // Read before the call leaves: if an epoch begins in between, one call too few is watched, not too many.
@@ -1009,7 +1010,7 @@ impl Params {
         self.flags.store(flags, Relaxed);
     }
 
-    #[inline]
+    #[inline(always)]
     fn has(&self, flags: u32) -> bool {
         self.flags.load(Relaxed) & flags != 0
     }
@@ -1118,7 +1119,7 @@ fn cells(count: usize) -> Box<[AtomicU64]> {
 
 // ---- one place in the ring -------------------------------------------------------------------------------------------
 
-#[inline]
+#[inline(always)]
 fn locate(place: u32, log_bits: u32) -> (usize, u32, u64) {
     let bit = place << log_bits;
     let width = (1_u64 << (1 << log_bits)) - 1;
@@ -1126,7 +1127,7 @@ fn locate(place: u32, log_bits: u32) -> (usize, u32, u64) {
 }
 
 /// The value at `place`; nothing is there if it was written before the present fence.
-#[inline]
+#[inline(always)]
 fn peek(cells: &[AtomicU64], place: u32, log_bits: u32, fence: u64) -> u32 {
     let (index, shift, width) = locate(place, log_bits);
     let Some(cell) = cells.get(index) else {
