@@ -579,7 +579,9 @@ impl Tally {
         }
     }
 
-    /// Sets the fence in the account and the failures; `ended` and `units` stay, the rest goes to `past`.
+    /// Sets the fence in the account and the failures, each in one step: a second write under the same fence could
+    /// meet a thread that is taking back what it added under the first. What was counted goes to `past`, but for the
+    /// `ended` that stay.
     fn renew(&self, fence: u64, ended: u32, failures: u64, one: u32, past: &mut Past) {
         let fence = fence & FENCE;
         let set =
@@ -594,7 +596,7 @@ impl Tally {
             past.failed += extra.failed_calls.swap(0, Relaxed);
         }
         if one == 1 {
-            past.failed = (past.failed + (old >> 32)).wrapping_sub(failures >> 32);
+            past.failed = past.failed.wrapping_add(old >> 32);
         }
     }
 
@@ -637,9 +639,12 @@ impl Tally {
             totals.units += units;
             totals.slow += u32::from(*slow);
         }
-        // What stays in the window was counted in `past` as failures already, if units are calls.
-        let carried = u64::from(totals.units) * UNITS | row.min(ROW_MASK) * ROW;
-        self.renew_kept(fence, totals, carried, (one_before, one), past);
+        let carried = u64::from(totals.units) * UNITS | row * ROW;
+        self.renew(fence, totals.ended, carried, one_before, past);
+        if one == 1 {
+            // What stays in the window will be read as failures again.
+            past.failed = past.failed.wrapping_sub(u64::from(totals.units));
+        }
         self.left.store(fence & FENCE, Relaxed);
         if let Some(extra) = self.extra.get() {
             let sum = of_fence(&extra.sum, old_fence);
@@ -651,26 +656,6 @@ impl Tally {
             extra.mark.store(totals.ended, Relaxed);
         }
         (level, totals)
-    }
-
-    /// As [`renew`](Self::renew), with what stays in the window worth `one.1` units a failure instead of `one.0`.
-    fn renew_kept(
-        &self,
-        fence: u64,
-        totals: Totals,
-        failures: u64,
-        one: (u32, u32),
-        past: &mut Past,
-    ) {
-        let mut apart = Past::default();
-        self.renew(fence, totals.ended, 0, one.0, &mut apart);
-        past.ended = past.ended.wrapping_add(apart.ended);
-        past.failed = past.failed.wrapping_add(apart.failed);
-        if one.1 == 1 {
-            // Its units will be read as failures again.
-            past.failed = past.failed.wrapping_sub(u64::from(totals.units));
-        }
-        self.failures.store(failures | fence & FENCE, Relaxed);
     }
 
     /// The outcomes in the count window, oldest first, as (units, slow).

@@ -6,8 +6,7 @@ mod target;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub use parents::{ParentRule, ParentVerdict};
@@ -16,12 +15,13 @@ pub use target::{Part, Target};
 use crate::breaker::{Breaker, Env};
 use crate::clock::{Clock, Time, Timestamp};
 use crate::config::Config;
+use crate::sync::{AtomicU64, Ordering, RwLock, RwLockWriteGuard};
 use crate::tally::Params;
 use crate::transition::TransitionQueue;
 use parents::Parents;
 
 /// Look-ups in different shards do not wait for each other.
-const SHARDS: usize = 32;
+const SHARDS: usize = if cfg!(loom) { 1 } else { 32 };
 
 /// Entries looked at, at most, to find one to evict; the oldest of so many is old enough.
 const EVICTION_SAMPLE: usize = 64;
@@ -47,7 +47,7 @@ struct Shared {
     seed: u64,
     capacity: usize,
     idle_time_out: Option<Duration>,
-    len: AtomicUsize,
+    len: AtomicU64,
     evicted: AtomicU64,
 }
 
@@ -92,7 +92,7 @@ impl Registry {
 
     /// Breakers kept.
     pub fn len(&self) -> usize {
-        self.shared.len.load(Ordering::Relaxed)
+        self.shared.len.load(Ordering::Relaxed) as usize
     }
 
     /// Whether none is kept.
@@ -175,7 +175,7 @@ impl Shared {
         if let Some(entry) = shard.get(target) {
             return entry.breaker.clone();
         }
-        if self.len.load(Ordering::Relaxed) >= self.capacity
+        if self.len.load(Ordering::Relaxed) as usize >= self.capacity
             && let Some(oldest) = oldest(&shard)
         {
             self.evict(&mut shard, &oldest);
@@ -334,7 +334,7 @@ impl RegistryBuilder {
     /// The registry, empty.
     pub fn build(self) -> Registry {
         let parents = Arc::new(Parents::new(self.parents));
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Names::new(HashMap::new()));
         let watcher = (!parents.is_empty()).then(|| {
             let (parents, names) = (Arc::clone(&parents), Arc::clone(&names));
             let watch: crate::breaker::Watcher = Box::new(move |name, step| {
@@ -357,7 +357,7 @@ impl RegistryBuilder {
             .collect();
         Registry {
             shared: Arc::new(Shared {
-                shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+                shards: (0..SHARDS).map(|_| RwLock::new(HashMap::new())).collect(),
                 hasher: RandomState::new(),
                 templates,
                 env: Arc::new(env),
@@ -366,7 +366,7 @@ impl RegistryBuilder {
                 seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
                 capacity: self.capacity,
                 idle_time_out: self.idle_time_out,
-                len: AtomicUsize::new(0),
+                len: AtomicU64::new(0),
                 evicted: AtomicU64::new(0),
             }),
         }

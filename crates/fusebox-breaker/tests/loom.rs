@@ -1,0 +1,243 @@
+//! Every interleaving of small histories: `RUSTFLAGS="--cfg loom" cargo test --release -p fusebox-breaker --test loom`.
+
+#![cfg(loom)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_breaker::{
+    Breaker, Config, ConfigBuilder, CountWindow, FailureKind, Jitter, ManualClock, Registry,
+    SlowCalls, State, Target,
+};
+use loom::thread;
+
+fn settings() -> ConfigBuilder {
+    Config::builder()
+        .without_count_window()
+        .consecutive_failures(1)
+        .wait_duration_in_open(Duration::from_secs(1))
+        .jitter(Jitter::None)
+        .successes_to_close(1)
+}
+
+fn window() -> ConfigBuilder {
+    settings()
+        .without_consecutive_failures()
+        .count_window(CountWindow {
+            size: 2,
+            minimum_number_of_calls: 2,
+            failure_rate_threshold: 1.0,
+        })
+}
+
+fn breaker(config: ConfigBuilder) -> (Breaker, ManualClock) {
+    let clock = ManualClock::new();
+    let breaker = Breaker::builder("loom", config.build().expect("good settings"))
+        .clock(Arc::new(clock.clone()))
+        .seed(1)
+        .build();
+    (breaker, clock)
+}
+
+/// Bounded, so that a model ends within seconds: three forced switches find what there is to find in two threads of a
+/// few steps.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(check);
+}
+
+fn assert_settled(breaker: &Breaker, calls: u64) {
+    let counts = breaker.counts();
+    assert_eq!(counts.in_flight(), 0, "{counts:?}");
+    assert_eq!(counts.total(), calls, "{counts:?}");
+}
+
+#[test]
+fn outcomes_at_the_same_time_are_all_counted_and_open_by_their_sum() {
+    model(|| {
+        let (breaker, _) = breaker(window());
+        let other = breaker.clone();
+        let thread = thread::spawn(move || {
+            other
+                .try_acquire()
+                .expect("closed")
+                .failure(FailureKind::Error);
+        });
+        breaker
+            .try_acquire()
+            .expect("closed")
+            .failure(FailureKind::Error);
+        thread.join().expect("no panic");
+        // Both failures are in; whoever was last saw them both.
+        assert_eq!(breaker.state(), State::Open);
+        assert_eq!(breaker.counts().failed, 2);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_late_outcome_never_moves_a_later_generation() {
+    model(|| {
+        let (breaker, clock) = breaker(settings());
+        let late = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || late.failure(FailureKind::Error));
+        // Meanwhile it opens by hand, recovers and is closed again.
+        let tripped = breaker.trip("test");
+        clock.advance(Duration::from_secs(2));
+        if let Ok(probe) = breaker.try_acquire() {
+            assert!(probe.is_probe(), "the failure or the hand has opened it");
+            probe.success();
+        }
+        thread.join().expect("no panic");
+        if tripped {
+            // The failure came before the trip (then there was nothing to trip) or belongs to generation 0.
+            assert_eq!((breaker.state(), breaker.generation()), (State::Closed, 3));
+        }
+        assert_eq!(breaker.counts().failed, 1);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_late_failure_does_not_enter_the_window_of_a_later_generation() {
+    model(|| {
+        let (breaker, clock) = breaker(window());
+        let late = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || late.failure(FailureKind::Error));
+        breaker.trip("test");
+        clock.advance(Duration::from_secs(2));
+        breaker.try_acquire().expect("due").success();
+        let generation = breaker.generation();
+        thread.join().expect("no panic");
+        // One failure is half of what this window needs, so the late one beside it would open the breaker.
+        breaker
+            .try_acquire()
+            .expect("closed")
+            .failure(FailureKind::Error);
+        assert_eq!(
+            (breaker.state(), breaker.generation()),
+            (State::Closed, generation)
+        );
+        assert_eq!(breaker.counts().failed, 2);
+        assert_settled(&breaker, 3);
+    });
+}
+
+#[test]
+fn half_open_admits_no_more_than_its_probes_and_leaks_no_slot() {
+    model(|| {
+        let (breaker, clock) = breaker(settings());
+        breaker.trip("test");
+        clock.advance(Duration::from_secs(1));
+        let other = breaker.clone();
+        let thread = thread::spawn(move || other.try_acquire().ok());
+        let mine = breaker.try_acquire().ok();
+        let theirs = thread.join().expect("no panic");
+        let admitted = [&mine, &theirs]
+            .iter()
+            .filter(|permit| permit.is_some())
+            .count();
+        assert_eq!(admitted, 1);
+        drop((mine, theirs));
+        assert_eq!(breaker.state(), State::HalfOpen);
+        breaker.try_acquire().expect("the slot came back").success();
+        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.counts().in_flight(), 0);
+    });
+}
+
+#[test]
+fn a_dropped_permit_races_with_a_trip_and_leaks_nothing() {
+    model(|| {
+        let (breaker, _) = breaker(settings());
+        let (dropped, failed) = (breaker.try_acquire(), breaker.try_acquire());
+        let thread = thread::spawn(move || drop(dropped));
+        failed.expect("closed").failure(FailureKind::Error);
+        thread.join().expect("no panic");
+        assert_eq!(breaker.state(), State::Open);
+        let counts = breaker.counts();
+        assert_eq!((counts.failed, counts.cancelled), (1, 1));
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn an_admission_races_with_a_trip_and_is_either_refused_or_counted() {
+    model(|| {
+        let (breaker, _) = breaker(settings());
+        let other = breaker.clone();
+        let thread = thread::spawn(move || {
+            if let Ok(permit) = other.try_acquire() {
+                permit.success();
+            }
+        });
+        breaker.trip("test");
+        thread.join().expect("no panic");
+        assert_eq!(breaker.state(), State::Open);
+        assert_settled(&breaker, 1);
+    });
+}
+
+#[test]
+fn a_reconfiguration_races_with_an_outcome_and_loses_no_call() {
+    model(|| {
+        let (breaker, _) = breaker(window());
+        let permit = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || permit.failure(FailureKind::Error));
+        let wider = window().count_window(CountWindow {
+            size: 4,
+            minimum_number_of_calls: 4,
+            failure_rate_threshold: 1.0,
+        });
+        breaker.reconfigure(wider.build().expect("good settings"));
+        thread.join().expect("no panic");
+        let counts = breaker.counts();
+        assert_eq!((counts.failed, counts.succeeded), (1, 0));
+        assert_settled(&breaker, 1);
+    });
+}
+
+#[test]
+fn calls_in_flight_under_a_slow_limit_are_counted_out_again() {
+    model(|| {
+        let slow = SlowCalls {
+            slow_call_duration_threshold: Duration::from_secs(8),
+            slow_call_rate_threshold: 1.0,
+            minimum_number_of_calls: 2,
+        };
+        let (breaker, clock) = breaker(window().slow_calls(slow));
+        breaker.tick();
+        let permit = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || permit.success());
+        clock.advance(Duration::from_secs(1));
+        breaker.tick();
+        thread.join().expect("no panic");
+        assert_eq!(breaker.counts().succeeded, 1);
+        assert_settled(&breaker, 1);
+    });
+}
+
+#[test]
+fn eviction_never_takes_a_breaker_that_somebody_holds() {
+    model(|| {
+        let config = settings().build().expect("good settings");
+        let registry = Registry::builder(config)
+            .clock(Arc::new(ManualClock::new()))
+            .seed(1)
+            .capacity(1)
+            .build();
+        let (first, second) = (Target::new().tool("a"), Target::new().tool("b"));
+        let _ = registry.breaker(&first);
+        let (other, target) = (registry.clone(), first.clone());
+        let thread = thread::spawn(move || {
+            let breaker = other.breaker(&target);
+            breaker.trip("test");
+            // Whoever asks now must see the open one: it was held, and from then on it is not closed.
+            assert_eq!(other.breaker(&target).state(), State::Open);
+        });
+        let _ = registry.breaker(&second);
+        thread.join().expect("no panic");
+        assert_eq!(registry.breaker(&first).state(), State::Open);
+    });
+}
