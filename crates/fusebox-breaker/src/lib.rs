@@ -52,6 +52,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `quanta` | [`FastClock`](https://docs.rs/fusebox-breaker): reads the processor's time stamp counter, about half the price of the system's clock |
+//! | `tower` | a `tower::Layer` that reserves nothing in `poll_ready` and boxes nothing |
 //! | `serde` | [`Config`], [`Snapshot`], [`Reason`], [`State`], [`Counts`] can be written and read; a read configuration is checked |
 //!
 //! # Left to others
@@ -74,6 +76,8 @@ mod snapshot;
 mod sync;
 mod tally;
 mod ticks;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod transition;
 #[cfg(feature = "serde")]
 mod wire;

@@ -70,7 +70,10 @@ fn suite(title: &str, threads: usize, contenders: &[Contender]) {
             }
         }
     }
-    println!("\n{title}\n{:<58}{:>10}{:>10}{:>10}", "", "ns", "multiple", "allocs");
+    println!(
+        "\n{title}\n{:<58}{:>10}{:>10}{:>10}",
+        "", "ns", "multiple", "allocs"
+    );
     for (index, contender) in contenders.iter().enumerate() {
         let region = Region::new(ALLOCATOR);
         (contender.run)(1_000);
@@ -150,11 +153,13 @@ impl std::error::Error for Oops {}
 
 /// Thresholds that nothing reaches.
 fn never() -> ConfigBuilder {
-    Config::builder().without_consecutive_failures().count_window(CountWindow {
-        size: 100,
-        minimum_number_of_calls: 100,
-        failure_rate_threshold: 1.0,
-    })
+    Config::builder()
+        .without_consecutive_failures()
+        .count_window(CountWindow {
+            size: 100,
+            minimum_number_of_calls: 100,
+            failure_rate_threshold: 1.0,
+        })
 }
 
 fn slow() -> SlowCalls {
@@ -183,16 +188,22 @@ fn ours(config: ConfigBuilder) -> Breaker {
 /// Admits all and judges nothing as bad enough, even if every call fails.
 fn tolerant() -> ConfigBuilder {
     // With `All` both would have to hold, and a row of a million is never asked for.
-    never().consecutive_failures(1_000_000).combine(fusebox_breaker::Combine::All)
+    never()
+        .consecutive_failures(1_000_000)
+        .combine(fusebox_breaker::Combine::All)
 }
 
 // ---- peers -----------------------------------------------------------------------------------------------------------
 
 fn recloser() -> recloser::Recloser {
-    recloser::Recloser::custom().error_rate(1.1).closed_len(100).build()
+    recloser::Recloser::custom()
+        .error_rate(1.1)
+        .closed_len(100)
+        .build()
 }
 
-fn circuitbreaker_rs() -> circuitbreaker_rs::CircuitBreaker<circuitbreaker_rs::DefaultPolicy, Oops> {
+fn circuitbreaker_rs() -> circuitbreaker_rs::CircuitBreaker<circuitbreaker_rs::DefaultPolicy, Oops>
+{
     circuitbreaker_rs::CircuitBreaker::<circuitbreaker_rs::DefaultPolicy, Oops>::builder()
         .failure_threshold(1.1)
         .min_throughput(u64::MAX)
@@ -208,7 +219,12 @@ fn failsafe_row() -> impl failsafe::CircuitBreaker {
 
 fn failsafe_rate() -> impl failsafe::CircuitBreaker {
     let wait = failsafe::backoff::constant(Duration::from_secs(3600));
-    let policy = failsafe::failure_policy::success_rate_over_time_window(0.0, u32::MAX, Duration::from_secs(30), wait);
+    let policy = failsafe::failure_policy::success_rate_over_time_window(
+        0.0,
+        u32::MAX,
+        Duration::from_secs(30),
+        wait,
+    );
     failsafe::Config::new().failure_policy(policy).build()
 }
 
@@ -231,7 +247,12 @@ fn closed(threads: usize) {
     let quanta = quanta::Clock::new();
     let pair = Pair::default();
     let (count, defaults) = (ours(never()), ours(Config::builder()));
-    let (recloser, rs, row, rate) = (recloser(), circuitbreaker_rs(), failsafe_row(), failsafe_rate());
+    let (recloser, rs, row, rate) = (
+        recloser(),
+        circuitbreaker_rs(),
+        failsafe_row(),
+        failsafe_rate(),
+    );
     suite(
         &format!("closed, success, no timing, {threads} threads"),
         threads,
@@ -286,7 +307,12 @@ fn closed(threads: usize) {
     let std_pair = Pair::default();
     let (count_slow, time_slow) = (
         ours(never().slow_calls(slow())),
-        ours(never().without_count_window().time_window(time_window()).slow_calls(slow())),
+        ours(
+            never()
+                .without_count_window()
+                .time_window(time_window())
+                .slow_calls(slow()),
+        ),
     );
     suite(
         &format!("closed, success, slow calls timed, {threads} threads"),
@@ -314,9 +340,21 @@ fn closed(threads: usize) {
 
 fn failures() {
     let pair = Pair::default();
-    let (count, both) = (ours(never().failure_weight(FailureKind::Error, 0.25)), ours(tolerant()));
-    let plain = ours(never().consecutive_failures(1_000_000).without_count_window());
-    let (recloser, rs, row, rate) = (recloser(), circuitbreaker_rs(), failsafe_row(), failsafe_rate());
+    let (count, both) = (
+        ours(never().failure_weight(FailureKind::Error, 0.25)),
+        ours(tolerant()),
+    );
+    let plain = ours(
+        never()
+            .consecutive_failures(1_000_000)
+            .without_count_window(),
+    );
+    let (recloser, rs, row, rate) = (
+        recloser(),
+        circuitbreaker_rs(),
+        failsafe_row(),
+        failsafe_rate(),
+    );
     suite(
         "closed, failure",
         1,
@@ -361,8 +399,15 @@ fn rejected() {
         breaker
     };
     let fast = open(ours(never().wait_duration_in_open(day)));
-    let std = open(Breaker::new("bench", never().wait_duration_in_open(day).build().expect("good")));
-    let recloser = recloser::Recloser::custom().error_rate(0.1).closed_len(1).open_wait(day).build();
+    let std = open(Breaker::new(
+        "bench",
+        never().wait_duration_in_open(day).build().expect("good"),
+    ));
+    let recloser = recloser::Recloser::custom()
+        .error_rate(0.1)
+        .closed_len(1)
+        .open_wait(day)
+        .build();
     for _ in 0..3 {
         let _ = recloser.call(err);
     }
@@ -418,7 +463,11 @@ fn rejected() {
 }
 
 fn in_async() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime")
+    };
     // Each batch enters its runtime once.
     macro_rules! contender_async {
         ($name:literal, $call:expr) => {{
@@ -488,7 +537,10 @@ fn in_async() {
                 black_box(quanta.now() - start);
                 value
             }),
-            contender_async!("ours, count 100 and slow calls", timed.call_async(async { ok() })),
+            contender_async!(
+                "ours, count 100 and slow calls",
+                timed.call_async(async { ok() })
+            ),
         ],
     );
 }
@@ -533,10 +585,16 @@ fn memory() {
         let allocated = change.bytes_allocated as isize - change.bytes_deallocated as isize
             + change.bytes_reallocated;
         let each = allocated as f64 / BREAKERS as f64 + size_of::<T>() as f64;
-        println!("{name:<58}{each:>10.0}{:>12.1}", each * BREAKERS as f64 / 1e6);
+        println!(
+            "{name:<58}{each:>10.0}{:>12.1}",
+            each * BREAKERS as f64 / 1e6
+        );
         black_box(&held);
     }
-    println!("\nmemory of {BREAKERS} idle breakers\n{:<58}{:>10}{:>12}", "", "bytes", "MB");
+    println!(
+        "\nmemory of {BREAKERS} idle breakers\n{:<58}{:>10}{:>12}",
+        "", "bytes", "MB"
+    );
     let name: std::sync::Arc<str> = "bench".into();
     bytes("ours, count 100, each with its own settings", || {
         Breaker::new(std::sync::Arc::clone(&name), never().build().expect("good"))
