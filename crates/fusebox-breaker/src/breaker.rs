@@ -251,6 +251,13 @@ impl Breaker {
             .with(|control, tally, now, unit| control.release(tally, actor, now, unit))
     }
 
+    /// Bytes on the heap that are this breaker's alone: itself and its windows. Its name, its settings (shared within
+    /// a [`Registry`](crate::Registry)) and, once it has moved, the slow path's state are left out.
+    pub fn allocated_bytes(&self) -> usize {
+        // An Arc's two counters come before its value.
+        2 * size_of::<usize>() + size_of::<Shared>() + self.shared.tally.allocated_bytes()
+    }
+
     /// Settles what time alone has decided, so that its events come in time while nobody calls.
     pub fn tick(&self) {
         self.shared
@@ -294,12 +301,19 @@ impl Breaker {
     }
 }
 
-/// A refusal's figures.
+/// A refusal's figures, in the form in which they are at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) state: State,
     pub(crate) generation: u64,
-    pub(crate) retry_after: Option<Duration>,
+    /// Nanoseconds until a call may pass; the largest number if only an operator can tell.
+    pub(crate) wait: u64,
+}
+
+impl Refused {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        (self.wait != u64::MAX).then(|| Duration::from_nanos(self.wait))
+    }
 }
 
 impl Shared {
@@ -320,11 +334,11 @@ impl Shared {
             let until = self.refuses_until.load(Ordering::Acquire);
             if now.as_nanos() < until {
                 self.tally.reject();
-                let left = Duration::from_nanos(until - now.as_nanos());
+                let left = until - now.as_nanos();
                 return Err(Refused {
                     state,
                     generation: word.generation(),
-                    retry_after: (until != u64::MAX).then_some(left),
+                    wait: if until == u64::MAX { until } else { left },
                 });
             }
         }
@@ -340,7 +354,9 @@ impl Shared {
                 .map_err(|rejection| Refused {
                     state: rejection.state,
                     generation: control.generation(),
-                    retry_after: rejection.retry_after,
+                    wait: rejection.retry_after.map_or(u64::MAX, |after| {
+                        u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)
+                    }),
                 })
         })
     }

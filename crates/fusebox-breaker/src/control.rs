@@ -558,7 +558,11 @@ impl Control {
             tally.relayout(self.level, fences, (&self.config, retune), &mut self.past);
         self.level = level;
         self.ticks.relayout(&self.config, before, after);
-        let _ = self.ticks.turn(tally, &self.config, now);
+        let overdue = self.ticks.turn(tally, &self.config, now);
+        if overdue && let Some(extra) = tally.extra() {
+            // The next call judges by the new settings.
+            extra.set_next_tick(0);
+        }
     }
 
     /// What [`try_acquire`](Self::try_acquire) would meet, without moving anything.

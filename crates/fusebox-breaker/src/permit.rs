@@ -182,7 +182,7 @@ impl<'a> Refusal<'a> {
 
     /// When to ask again, as in [`CallNotPermitted::retry_after`].
     pub fn retry_after(&self) -> Option<Duration> {
-        self.refused.retry_after
+        self.refused.retry_after()
     }
 }
 
@@ -190,7 +190,7 @@ impl From<Refusal<'_>> for CallNotPermitted {
     fn from(refusal: Refusal<'_>) -> Self {
         Self {
             state: refusal.refused.state,
-            retry_after: refusal.refused.retry_after,
+            retry_after: refusal.refused.retry_after(),
             generation: refusal.refused.generation,
             breaker: refusal.breaker.clone(),
         }

@@ -61,12 +61,16 @@ pub(crate) enum Seat {
     Spilled,
 }
 
-// In this order: what calls read, what is rare, what calls write.
+// In this order: what calls read, what is rare, and last what every call writes. A success reads all of the first
+// group after it has written the account, so none of it may share the account's cache line.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Tally {
     first: Layout<Arc<Params>>,
     extra: OnceLock<Box<Extra>>,
+    failures: AtomicU64,
+    /// Units of failures that have left the count window.
+    left: AtomicU64,
     /// Later layouts, each with room for more than the one before; only a reconfiguration needs them.
     later: OnceLock<Box<Level>>,
     timed_out: AtomicU64,
@@ -74,9 +78,6 @@ pub(crate) struct Tally {
     cancelled: AtomicU64,
     rejected: AtomicU64,
     account: AtomicU64,
-    failures: AtomicU64,
-    /// Units of failures that have left the count window.
-    left: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -121,33 +122,35 @@ const SUM: u32 = 1 << 4;
 const LEARNS: u32 = 1 << 5;
 const ROWS: u32 = 1 << 6;
 
-/// What only some settings need.
+/// What only some settings need. In this order: what calls read, what bad calls write, a line's width of what is rare,
+/// and last what every call writes under a slow limit.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Extra {
     /// When the slow path must move the buckets on; the end of time if nothing ticks.
     next_tick: AtomicU64,
+    slow_tick: AtomicU64,
+    sum: AtomicU64,
     slow: AtomicU64,
-    slow_left: AtomicU64,
-    failed_calls: AtomicU64,
     base_ended: AtomicU32,
     base_units: AtomicU32,
     base_slow: AtomicU32,
     overdue: AtomicU32,
     slot: AtomicU32,
-    slow_tick: AtomicU64,
     /// Grows when the calls in flight stop being watched: with every generation and every new slow limit.
     epoch: AtomicU32,
-    cohorts: [AtomicU32; COHORTS],
+    limit: AtomicU64,
+    up: AtomicU32,
+    mark: AtomicU32,
+    slow_left: AtomicU64,
+    failed_calls: AtomicU64,
+    learned: AtomicU64,
+    learn_at: AtomicU32,
     /// Of each cohort, the calls of a round before, which are in flight past the limit.
     carried: [AtomicU32; COHORTS],
     /// Of each cohort, the calls of an epoch before.
     stale: [AtomicU32; COHORTS],
-    sum: AtomicU64,
-    mark: AtomicU32,
-    learned: AtomicU64,
-    learn_at: AtomicU32,
-    up: AtomicU32,
-    limit: AtomicU64,
+    cohorts: [AtomicU32; COHORTS],
 }
 
 /// What an ending left to do for the slow path.
@@ -732,6 +735,11 @@ impl Tally {
             cancelled,
             rejected: self.rejected.load(Relaxed),
         }
+    }
+
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        let cells = size_of_val(&*self.first.cells);
+        cells + self.extra().map_or(0, |_| size_of::<Extra>())
     }
 
     /// Whether any admitted call has not ended.

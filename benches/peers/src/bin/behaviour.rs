@@ -10,7 +10,6 @@ use std::sync::{Arc, Barrier};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
-use failsafe::CircuitBreaker as _;
 
 const WAIT: Duration = Duration::from_millis(60);
 
@@ -163,15 +162,17 @@ fn circuitbreaker_rs(settings: Settings) -> Arc<dyn Peer> {
     )
 }
 
+struct NoSink;
+
+impl circuitbreaker_rs::MetricSink for NoSink {
+}
+
+/// Its builder does not take another policy, its constructor does.
 fn circuitbreaker_rs_over_time() -> Arc<dyn Peer> {
     let window = Duration::from_millis(200);
     let policy = circuitbreaker_rs::TimeBasedPolicy::new(window, 10, 0.5, 10, WAIT, 1);
-    Arc::new(
-        circuitbreaker_rs::BreakerBuilder::<circuitbreaker_rs::TimeBasedPolicy, Oops>::new()
-            .cooldown(WAIT)
-            .policy(policy)
-            .build_with_policy(),
-    )
+    let hooks = Arc::new(circuitbreaker_rs::HookRegistry::new());
+    Arc::new(circuitbreaker_rs::CircuitBreaker::<_, Oops>::new(policy, WAIT, 1, Arc::new(NoSink), hooks))
 }
 
 // ---- tower-resilience ------------------------------------------------------------------------------------------------

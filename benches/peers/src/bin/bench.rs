@@ -7,6 +7,7 @@
 //! reads that its rules need.
 
 use std::alloc::System;
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use failsafe::CircuitBreaker as _;
 use fusebox_breaker::{
-    Breaker, Config, ConfigBuilder, CountWindow, FailureKind, FastClock, SlowCalls, TimeWindow,
-    Verdict,
+    Breaker, Config, ConfigBuilder, CountWindow, FailureKind, FastClock, Registry, SlowCalls,
+    Target, TimeWindow,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -240,6 +241,7 @@ fn main() {
     rejected();
     in_async();
     window_sizes();
+    look_up();
     memory();
 }
 
@@ -595,13 +597,94 @@ fn memory() {
         "\nmemory of {BREAKERS} idle breakers\n{:<58}{:>10}{:>12}",
         "", "bytes", "MB"
     );
-    let name: std::sync::Arc<str> = "bench".into();
-    bytes("ours, count 100, each with its own settings", || {
-        Breaker::new(std::sync::Arc::clone(&name), never().build().expect("good"))
-    });
+    registry_memory();
     bytes("recloser, count 100", recloser);
     bytes("failsafe, consecutive", failsafe_row);
     bytes("failsafe, rate over 30 s", failsafe_rate);
     bytes("circuitbreaker-rs", circuitbreaker_rs);
-    let _ = Verdict::Success;
+}
+
+/// The registry's own cost apart: what 100,000 targets cost in it, less what their breakers do.
+fn registry_memory() {
+    const BREAKERS: usize = 100_000;
+    let counted = |region: &Region<System>| {
+        let change = region.change();
+        change.bytes_allocated as f64 - change.bytes_deallocated as f64
+            + change.bytes_reallocated as f64
+    };
+    let config = never().build().expect("good settings");
+    let print = |name: &str, bytes: f64| {
+        println!(
+            "{name:<58}{:>10.0}{:>12.1}",
+            bytes / BREAKERS as f64,
+            bytes / 1e6
+        );
+    };
+    let targets: Vec<_> = (0..BREAKERS).map(target).collect();
+    let registry = Registry::new(config);
+    let region = Region::new(ALLOCATOR);
+    for target in &targets {
+        let _ = registry.breaker(target);
+    }
+    let all = counted(&region);
+    let breakers = (BREAKERS * registry.breaker(&targets[0]).allocated_bytes()) as f64;
+    print("ours, count 100, in a registry: the breakers", breakers);
+    print("ours, the registry's own: keys, names, map", all - breakers);
+}
+
+fn target(number: usize) -> Target {
+    Target::new()
+        .tenant(format!("tenant-{:03}", number % 1_000))
+        .provider(format!("provider-{:02}", number % 20))
+        .model(format!("model-{number:05}"))
+}
+
+fn look_up() {
+    const KEYS: usize = 10_000;
+    let registry = Registry::builder(never().build().expect("good settings"))
+        .fast_clock(FastClock::new())
+        .build();
+    let targets: Vec<_> = (0..KEYS).map(target).collect();
+    let handles: Vec<_> = targets
+        .iter()
+        .map(|target| registry.breaker(target))
+        .collect();
+    let map: HashMap<Target, Pair> = targets
+        .iter()
+        .map(|target| (target.clone(), Pair::default()))
+        .collect();
+    let turn = AtomicU64::new(1);
+    // A walk through the keys in no order that a cache could guess.
+    let next = || {
+        let turn = turn
+            .load(Ordering::Relaxed)
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (turn >> 33) as usize % KEYS
+    };
+    let step = || {
+        let before = turn.load(Ordering::Relaxed);
+        turn.store(
+            before
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1),
+            Ordering::Relaxed,
+        );
+        next()
+    };
+    suite(
+        "10,000 breakers, closed, success",
+        1,
+        &[
+            contender("floor: HashMap and pair of atomic updates", || {
+                let _ = map[&targets[step()]].call(ok);
+            }),
+            contender("ours, kept handle", || {
+                let _ = handles[step()].call(ok);
+            }),
+            contender("ours, looked up by target", || {
+                let _ = registry.breaker(&targets[step()]).call(ok);
+            }),
+        ],
+    );
 }

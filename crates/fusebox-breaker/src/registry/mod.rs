@@ -5,7 +5,7 @@ mod target;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ pub struct Registry {
 }
 
 struct Shared {
-    shards: Box<[RwLock<HashMap<Target, Entry>>]>,
-    hasher: RandomState,
+    shards: Box<[RwLock<Shard>]>,
+    hash_seed: u64,
     templates: Vec<(Target, Arc<Params>)>,
     env: Arc<Env>,
     parents: Arc<Parents>,
@@ -51,9 +51,42 @@ struct Shared {
     evicted: AtomicU64,
 }
 
+/// Entries by the hash of their target, so that a look-up hashes once.
+type Shard = HashMap<u64, Entry, AsIs>;
+
 struct Entry {
+    target: Target,
     breaker: Breaker,
     used: AtomicU64,
+}
+
+/// The keys are hashes already.
+#[derive(Debug, Clone, Default)]
+struct AsIs(u64);
+
+impl BuildHasher for AsIs {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only whole hashes are ever written.
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// Targets by the name of their breaker, for the events, which know only names. Empty without parent rules.
@@ -112,8 +145,8 @@ impl Registry {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             all.extend(
                 shard
-                    .iter()
-                    .map(|(target, entry)| (target.clone(), entry.breaker.clone())),
+                    .values()
+                    .map(|entry| (entry.target.clone(), entry.breaker.clone())),
             );
         }
         all
@@ -129,13 +162,13 @@ impl Registry {
         let mut evicted = 0;
         for shard in &self.shared.shards {
             let mut shard = write(shard);
-            let idle: Vec<Target> = shard
+            let idle: Vec<u64> = shard
                 .iter()
                 .filter(|(_, entry)| entry.is_idle(now, idle) && entry.is_dispensable())
-                .map(|(target, _)| target.clone())
+                .map(|(hash, _)| *hash)
                 .collect();
-            for target in idle {
-                self.shared.evict(&mut shard, &target);
+            for hash in idle {
+                self.shared.evict(&mut shard, hash);
                 evicted += 1;
             }
         }
@@ -150,18 +183,18 @@ impl Registry {
 }
 
 impl Shared {
-    fn shard(&self, target: &Target) -> &RwLock<HashMap<Target, Entry>> {
-        // The upper bits: the map inside uses the lower ones of a hash with another seed anyway.
-        let hash = self.hasher.hash_one(target);
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        // The map inside takes its place from the lowest bits and a tag from the highest.
         &self.shards[(hash >> 32) as usize % SHARDS]
     }
 
     fn get(&self, target: &Target) -> Option<Breaker> {
+        let hash = target.hash_with(self.hash_seed);
         let shard = self
-            .shard(target)
+            .shard(hash)
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let entry = shard.get(target)?;
+        let entry = &shard[&place(&shard, hash, target).ok()?];
         let now = self.env.time.now().as_nanos();
         // Written only when it says something new, so that readers of one key do not fight for it.
         if now.saturating_sub(entry.used.load(Ordering::Relaxed)) > 1_000_000 {
@@ -171,14 +204,15 @@ impl Shared {
     }
 
     fn insert(&self, target: &Target) -> Breaker {
-        let mut shard = write(self.shard(target));
-        if let Some(entry) = shard.get(target) {
-            return entry.breaker.clone();
+        let hash = target.hash_with(self.hash_seed);
+        let mut shard = write(self.shard(hash));
+        if let Ok(taken) = place(&shard, hash, target) {
+            return shard[&taken].breaker.clone();
         }
         if self.len.load(Ordering::Relaxed) as usize >= self.capacity
             && let Some(oldest) = oldest(&shard)
         {
-            self.evict(&mut shard, &oldest);
+            self.evict(&mut shard, oldest);
         }
         let name: Arc<str> = target.to_string().into();
         let seed = self.seed ^ fnv(&name);
@@ -191,10 +225,12 @@ impl Shared {
             self.parents.added(target);
         }
         let entry = Entry {
+            target: target.clone(),
             breaker: breaker.clone(),
             used: AtomicU64::new(self.env.time.now().as_nanos()),
         };
-        shard.insert(target.clone(), entry);
+        let (Ok(free) | Err(free)) = place(&shard, hash, target);
+        shard.insert(free, entry);
         self.len.fetch_add(1, Ordering::Relaxed);
         breaker
     }
@@ -209,8 +245,8 @@ impl Shared {
         &found.expect("the first template covers everything").1
     }
 
-    fn evict(&self, shard: &mut HashMap<Target, Entry>, target: &Target) {
-        let Some(entry) = shard.remove(target) else {
+    fn evict(&self, shard: &mut Shard, hash: u64) {
+        let Some(entry) = shard.remove(&hash) else {
             return;
         };
         self.len.fetch_sub(1, Ordering::Relaxed);
@@ -219,7 +255,7 @@ impl Shared {
             let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
             names.remove(entry.breaker.name());
             drop(names);
-            self.parents.removed(target);
+            self.parents.removed(&entry.target);
         }
     }
 }
@@ -236,19 +272,29 @@ impl Entry {
     }
 }
 
+/// Where the target is, or else where it would go. Two targets of one hash (one in 2^64) are told apart by taking the
+/// next free one; if the first is evicted, the second starts anew with an empty window.
+fn place(shard: &Shard, mut hash: u64, target: &Target) -> Result<u64, u64> {
+    loop {
+        match shard.get(&hash) {
+            Some(entry) if entry.target == *target => return Ok(hash),
+            Some(_) => hash = hash.wrapping_add(1),
+            None => return Err(hash),
+        }
+    }
+}
+
 /// The least recently used of a sample that may go.
-fn oldest(shard: &HashMap<Target, Entry>) -> Option<Target> {
+fn oldest(shard: &Shard) -> Option<u64> {
     let dispensable = shard
         .iter()
         .take(EVICTION_SAMPLE)
         .filter(|(_, entry)| entry.is_dispensable());
     let oldest = dispensable.min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
-    oldest.map(|(target, _)| target.clone())
+    oldest.map(|(hash, _)| *hash)
 }
 
-fn write<'a>(
-    shard: &'a RwLock<HashMap<Target, Entry>>,
-) -> RwLockWriteGuard<'a, HashMap<Target, Entry>> {
+fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
     shard.write().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -357,8 +403,8 @@ impl RegistryBuilder {
             .collect();
         Registry {
             shared: Arc::new(Shared {
-                shards: (0..SHARDS).map(|_| RwLock::new(HashMap::new())).collect(),
-                hasher: RandomState::new(),
+                shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+                hash_seed: RandomState::new().hash_one(1),
                 templates,
                 env: Arc::new(env),
                 parents,
