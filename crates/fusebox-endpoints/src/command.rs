@@ -56,7 +56,8 @@ const MAX_OUTPUT: usize = 8 * 1024 * 1024;
 /// |---|---|---|---|
 /// | program not found or not executable, no such directory | `invalid_input` | no | no |
 /// | no process or file handle left to start it | `resource_exhausted` | no | yes |
-/// | exit code other than 0 | `failed` | yes | yes |
+/// | exit code 64, 65, 66, 77 or 78 (wrong usage, data, input, permission, configuration in `sysexits.h`) | `invalid_input` | yes | no |
+/// | any other exit code but 0 | `failed` | yes | yes |
 /// | died by a signal, or its supervisor did | `crashed` | yes | yes |
 /// | no JSON where JSON was expected, no UTF-8 | `invalid_output` | yes | yes |
 /// | too much output | `invalid_output` | yes | no |
@@ -197,9 +198,13 @@ impl CommandAgent {
                     "program `{self}` {why}{last}"
                 ))),
             },
-            Ended::Code(code) => Err(AgentError::failed(format!(
-                "program `{self}` exited with code {code}{last}"
-            ))),
+            Ended::Code(code) => {
+                let message = format!("program `{self}` exited with code {code}{last}");
+                Err(match code {
+                    64..=66 | 77 | 78 => AgentError::invalid_input(message).may_have_run(true),
+                    _ => AgentError::failed(message),
+                })
+            }
             Ended::Signal(number) => Err(AgentError::crashed(format!(
                 "program `{self}` was killed by signal {}{last}",
                 process::signal_name(number)

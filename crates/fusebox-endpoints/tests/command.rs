@@ -136,6 +136,13 @@ ${FUSEBOX_DEADLINE_MS-no deadline} ${FUSEBOX_ARTIFACTS-no artifacts} $MINE""#;
         );
     }
 
+    async fn an_exit_code_that_says_so_is_final_and_charges_nobody(mode: Mode) {
+        let error = error(mode.sh("echo no such place >&2; exit 66")).await;
+        assert_eq!(error.kind, ErrorKind::InvalidInput);
+        assert!(!error.retryable && error.may_have_run);
+        assert!(error.message.ends_with("no such place"), "{}", error.message);
+    }
+
     async fn exit_code_127_of_the_program_itself_is_told_from_a_missing_program(mode: Mode) {
         let error = error(mode.sh("exit 127")).await;
         assert_eq!(error.message, "program `sh` exited with code 127");

@@ -42,11 +42,23 @@ pub(super) async fn call(
             degraded: answer.degraded,
         }),
         Err(error) => Err(Refused {
-            reason: chain(&error),
+            reason: reason(&error),
             attempts: error.attempts(),
             retryable: is_retryable(&error),
             retry_after: error.retry_after(),
         }),
+    }
+}
+
+/// Why, in the agent's own words where it has said something.
+fn reason(error: &GuardError) -> String {
+    let cause = match error.cause() {
+        CallError::Failed { source, .. } => chain(source),
+        other => chain(other),
+    };
+    match error.fallback_error() {
+        Some(fallback) => format!("{cause}; its fallback: {}", chain(fallback)),
+        None => cause,
     }
 }
 
