@@ -24,15 +24,21 @@ impl Wrapping {
     pub(crate) fn faults(entries: &[String], file: &WorkflowFile) -> Result<FaultPlan, Failure> {
         let mut plan = FaultPlan::new();
         for entry in entries {
-            plan = plan.with_entry(entry).map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
+            plan = plan
+                .with_entry(entry)
+                .map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
         }
-        let unknown = plan.agents().find(|agent| !file.agents.contains_key(*agent));
+        let unknown = plan
+            .agents()
+            .find(|agent| !file.agents.contains_key(*agent));
         match unknown {
             None => Ok(plan),
             Some(agent) => {
                 let known: Vec<&str> = file.agents.keys().map(String::as_str).collect();
                 let known = known.join(", ");
-                Err(Failure::misuse(format!("--fault names agent `{agent}`, which the file does not define; agents: {known}")))
+                Err(Failure::misuse(format!(
+                    "--fault names agent `{agent}`, which the file does not define; agents: {known}"
+                )))
             }
         }
     }
@@ -52,8 +58,13 @@ pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
         if let AgentKind::Rust { function } = &spec.kind
             && !review::names().any(|known| known == function)
         {
-            let message = format!("agent `{name}` names the function `{function}`, which this program does not have");
-            let help = format!("functions: {}", review::names().collect::<Vec<_>>().join(", "));
+            let message = format!(
+                "agent `{name}` names the function `{function}`, which this program does not have"
+            );
+            let help = format!(
+                "functions: {}",
+                review::names().collect::<Vec<_>>().join(", ")
+            );
             return Err(file.error_at_agent(name, message, help).into());
         }
     }
@@ -69,11 +80,17 @@ pub(crate) fn make(
 ) -> Result<Arc<dyn Agent>, Failure> {
     let schema = spec.output_schema.clone();
     let agent: Arc<dyn Agent> = match &spec.kind {
-        AgentKind::Command(command) => Arc::new(make_command(&spec.name, command, schema, directory, input)?),
-        AgentKind::Rust { function } => {
-            review::agent(function, &spec.name, schema).expect("functions were checked with the file")
+        AgentKind::Command(command) => {
+            Arc::new(make_command(&spec.name, command, schema, directory, input)?)
         }
-        _ => return Err(Failure::misuse(format!("agent `{}` is of a kind this program does not know", spec.name))),
+        AgentKind::Rust { function } => review::agent(function, &spec.name, schema)
+            .expect("functions were checked with the file"),
+        _ => {
+            return Err(Failure::misuse(format!(
+                "agent `{}` is of a kind this program does not know",
+                spec.name
+            )));
+        }
     };
     Ok(wrapping.around(agent))
 }
@@ -85,8 +102,14 @@ fn make_command(
     directory: &Path,
     input: &Value,
 ) -> Result<CommandAgent, Failure> {
-    let fill = |text: &str| fill(text, input).map_err(|error| Failure::misuse(format!("agent `{name}`: {error}")));
-    let args = spec.args.iter().map(|arg| fill(arg)).collect::<Result<Vec<_>, _>>()?;
+    let fill = |text: &str| {
+        fill(text, input).map_err(|error| Failure::misuse(format!("agent `{name}`: {error}")))
+    };
+    let args = spec
+        .args
+        .iter()
+        .map(|arg| fill(arg))
+        .collect::<Result<Vec<_>, _>>()?;
     let home = match &spec.dir {
         Some(dir) => directory.join(fill(dir)?),
         None => directory.to_owned(),
@@ -96,7 +119,9 @@ fn make_command(
         "text" => OutputFormat::Text,
         _ => OutputFormat::Json,
     };
-    let mut agent = CommandAgent::new(name, fill(&spec.program)?, args).with_dir(home).with_output(output);
+    let mut agent = CommandAgent::new(name, fill(&spec.program)?, args)
+        .with_dir(home)
+        .with_output(output);
     for (key, value) in &spec.env {
         agent = agent.with_env(key, fill(value)?);
     }
@@ -117,7 +142,9 @@ fn fill(text: &str, input: &Value) -> Result<String, String> {
     while let Some((before, after)) = rest.split_once('{') {
         filled += before;
         let Some((name, behind)) = after.split_once('}') else {
-            return Err(format!("`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}"));
+            return Err(format!(
+                "`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}"
+            ));
         };
         match name.strip_prefix("input.") {
             Some(name) => {
@@ -125,10 +152,17 @@ fn fill(text: &str, input: &Value) -> Result<String, String> {
                 filled += value.ok_or_else(|| format!("`{text}`: there is no input `{name}`"))?;
             }
             None if name == "fusebox" => {
-                let path = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-                filled += path.to_str().ok_or("this program's own path is not UTF-8")?;
+                let path = std::env::current_exe()
+                    .map_err(|error| format!("this program's own path: {error}"))?;
+                filled += path
+                    .to_str()
+                    .ok_or("this program's own path is not UTF-8")?;
             }
-            None => return Err(format!("`{text}`: `{{{name}}}` means nothing; write {{input.NAME}} or {{fusebox}}")),
+            None => {
+                return Err(format!(
+                    "`{text}`: `{{{name}}}` means nothing; write {{input.NAME}} or {{fusebox}}"
+                ));
+            }
         }
         rest = behind;
     }
@@ -144,7 +178,10 @@ mod tests {
     #[test]
     fn placeholders_are_filled_and_unknown_ones_refused() {
         let input = json!({ "path": "/a b/$(x)" });
-        assert_eq!(fill("--at={input.path}!", &input).unwrap(), "--at=/a b/$(x)!");
+        assert_eq!(
+            fill("--at={input.path}!", &input).unwrap(),
+            "--at=/a b/$(x)!"
+        );
         for bad in ["{input.other}", "{path}", "{input.path"] {
             assert!(fill(bad, &input).is_err(), "{bad}");
         }

@@ -39,7 +39,11 @@ impl Document {
     pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
         let files = file.reports.iter().map(|name| artifacts.join(name));
         let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-        Self { run, report: reports.first().cloned(), reports }
+        Self {
+            run,
+            report: reports.first().cloned(),
+            reports,
+        }
     }
 }
 
@@ -47,8 +51,17 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
     let file = source.parse()?;
     let input = source::inputs(&file, &args.inputs)?;
-    let id = args.id.unwrap_or_else(|| RunId::generate(file.workflow.name()));
-    let job = Job { how: &args.how, place: &args.place, source, file, input, id };
+    let id = args
+        .id
+        .unwrap_or_else(|| RunId::generate(file.workflow.name()));
+    let job = Job {
+        how: &args.how,
+        place: &args.place,
+        source,
+        file,
+        input,
+        id,
+    };
     job.execute(false).await
 }
 
@@ -61,7 +74,14 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::Misuse)?;
     drop(place);
     let file = source.parse()?;
-    let job = Job { how: &args.how, place: &args.place, source, file, input: record.head.input, id: args.run };
+    let job = Job {
+        how: &args.how,
+        place: &args.place,
+        source,
+        file,
+        input: record.head.input,
+        id: args.run,
+    };
     job.execute(true).await
 }
 
@@ -102,10 +122,18 @@ impl Job<'_> {
     }
 
     fn wrapping(&self) -> Result<Wrapping, Failure> {
-        let log = self.how.execution_log.as_deref().map(ExecutionLog::open).transpose()?;
+        let log = self
+            .how
+            .execution_log
+            .as_deref()
+            .map(ExecutionLog::open)
+            .transpose()?;
         Ok(Wrapping {
             faults: Wrapping::faults(&self.how.faults, &self.file)?,
-            seed: self.how.seed.unwrap_or_else(|| u64::from(std::process::id())),
+            seed: self
+                .how
+                .seed
+                .unwrap_or_else(|| u64::from(std::process::id())),
             execution_log: log.map(Arc::new),
         })
     }
@@ -128,7 +156,9 @@ impl Job<'_> {
     }
 
     fn options(&self, artifacts: PathBuf) -> RunOptions {
-        let mut options = RunOptions::default().with_id(self.id.clone()).with_input(self.input.clone());
+        let mut options = RunOptions::default()
+            .with_id(self.id.clone())
+            .with_input(self.input.clone());
         options.attachment = serde_json::to_value(&self.source).expect("a source is plain data");
         options.objective = self.how.objective;
         options.wait = !self.how.no_wait;
@@ -137,11 +167,17 @@ impl Job<'_> {
     }
 
     fn metrics(&self, engine: &Engine) -> Result<Option<Metrics>, Failure> {
-        let Some(path) = &self.how.metrics else { return Ok(None) };
+        let Some(path) = &self.how.metrics else {
+            return Ok(None);
+        };
         let exporter = prometheus::install().map_err(|error| Failure::environment(error.into()))?;
         let mut events = engine.subscribe();
         let task = tokio::spawn(async move { count(&mut events).await });
-        Ok(Some(Metrics { path: path.clone(), exporter, task }))
+        Ok(Some(Metrics {
+            path: path.clone(),
+            exporter,
+            task,
+        }))
     }
 
     fn conclude(self, report: RunReport, artifacts: &Path) -> Result<ExitCode, Failure> {
@@ -150,7 +186,12 @@ impl Job<'_> {
         if self.how.json {
             output::document(&document);
         } else {
-            inspect::print_report(&document.run, &document.reports, &self.file, &Place::flags(self.place));
+            inspect::print_report(
+                &document.run,
+                &document.reports,
+                &self.file,
+                &Place::flags(self.place),
+            );
         }
         Ok(ExitCode::from(code))
     }
@@ -172,7 +213,8 @@ impl Metrics {
             breakers.counts(breaker);
         }
         let written = tokio::fs::write(&self.path, self.exporter.render()).await;
-        let written = written.with_context(|| format!("--metrics {} could not be written", self.path.display()));
+        let written = written
+            .with_context(|| format!("--metrics {} could not be written", self.path.display()));
         written.map_err(Failure::environment)
     }
 }
@@ -207,8 +249,10 @@ fn stop_on_signals(cancel: impl Fn() + Send + 'static) {
 #[cfg(unix)]
 async fn next_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -6,7 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use comfy_table::{CellAlignment, Table, presets};
 use fusebox::orchestrator::file::WorkflowFile;
-use fusebox::orchestrator::{EventRecord, RtoVerdict, StepReport, list_runs, load_events, load_run};
+use fusebox::orchestrator::{
+    EventRecord, RtoVerdict, StepReport, list_runs, load_events, load_run,
+};
 use fusebox::{RunId, RunReport, RunStatus};
 use serde_json::json;
 
@@ -32,7 +34,13 @@ pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
     let mut table = table(&["run", "workflow", "status", "started (UTC)", "why"]);
     for head in heads {
         let why = head.reason.unwrap_or_default();
-        table.add_row([head.run, head.workflow, head.status.to_string(), timestamp(head.created_ms), why]);
+        table.add_row([
+            head.run,
+            head.workflow,
+            head.status.to_string(),
+            timestamp(head.created_ms),
+            why,
+        ]);
     }
     output::say(&table.to_string());
     Ok(ExitCode::SUCCESS)
@@ -44,11 +52,17 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let record = record.ok_or_else(|| no_such_run(&args.run, &args.place))?;
     let events = load_events(&*place.store, &args.run).await?;
     let report = RunReport::from_record(&record);
-    let file = serde_json::from_value::<Source>(record.attachment).ok().map(|source| source.parse()).transpose()?;
+    let file = serde_json::from_value::<Source>(record.attachment)
+        .ok()
+        .map(|source| source.parse())
+        .transpose()?;
     if args.json {
         return Ok(show_json(report, &events, file.as_ref(), &place, &args.run));
     }
-    output::say(&format!("run {} of {}: {}", report.run, report.workflow, report.status));
+    output::say(&format!(
+        "run {} of {}: {}",
+        report.run, report.workflow, report.status
+    ));
     if report.status == RunStatus::Running {
         output::say("it is being worked on, or its process died; `fusebox resume` finds out");
     }
@@ -82,9 +96,19 @@ fn show_json(
 }
 
 /// The end of `run` and `resume` for a person.
-pub(crate) fn print_report(report: &RunReport, files: &[PathBuf], spec: &WorkflowFile, flags: &str) {
+pub(crate) fn print_report(
+    report: &RunReport,
+    files: &[PathBuf],
+    spec: &WorkflowFile,
+    flags: &str,
+) {
     output::say(&step_table(&report.steps, Some(spec), "attempts"));
-    output::say(&format!("run {}: {} in {}", report.run, report.status, time(report.duration_ms)));
+    output::say(&format!(
+        "run {}: {} in {}",
+        report.run,
+        report.status,
+        time(report.duration_ms)
+    ));
     conclusion(report, flags);
     for file in files {
         output::say(&format!("report: {}", shown(file).display()));
@@ -94,7 +118,8 @@ pub(crate) fn print_report(report: &RunReport, files: &[PathBuf], spec: &Workflo
 /// The path from here, where that is shorter.
 fn shown(path: &std::path::Path) -> PathBuf {
     let here = std::env::current_dir().ok();
-    here.and_then(|here| path.strip_prefix(here).ok()).map_or_else(|| path.to_owned(), PathBuf::from)
+    here.and_then(|here| path.strip_prefix(here).ok())
+        .map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
 /// Why, and what to do next.
@@ -104,7 +129,11 @@ fn conclusion(report: &RunReport, flags: &str) {
     }
     match (report.status, report.due_in_ms) {
         (RunStatus::Waiting, Some(due)) if due > 0 => {
-            output::say(&format!("due back in {}: fusebox resume {}{flags}", time(due), report.run));
+            output::say(&format!(
+                "due back in {}: fusebox resume {}{flags}",
+                time(due),
+                report.run
+            ));
         }
         (RunStatus::Waiting | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Running, _) => {
             output::say(&format!("to go on: fusebox resume {}{flags}", report.run));
@@ -115,12 +144,16 @@ fn conclusion(report: &RunReport, flags: &str) {
 
 pub(crate) fn no_such_run(run: &RunId, place: &PlaceArgs) -> Failure {
     let flags = Place::flags(place);
-    Failure::misuse(format!("there is no run `{run}` in this store; `fusebox runs{flags}` lists those there are"))
+    Failure::misuse(format!(
+        "there is no run `{run}` in this store; `fusebox runs{flags}` lists those there are"
+    ))
 }
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(header.to_vec());
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_header(header.to_vec());
     table
 }
 
@@ -131,7 +164,11 @@ fn step_table(steps: &[StepReport], spec: Option<&WorkflowFile>, count: &str) ->
         let attempts = if step.attempts == step.executions || count == "executions" {
             step.executions.to_string()
         } else {
-            format!("{} (+{} before)", step.attempts, step.executions - step.attempts)
+            format!(
+                "{} (+{} before)",
+                step.attempts,
+                step.executions - step.attempts
+            )
         };
         table.add_row([
             step.name.clone(),
@@ -159,16 +196,26 @@ fn objective(step: &StepReport, spec: Option<&WorkflowFile>) -> String {
             RtoVerdict::Pending => "still away",
             _ => "no objective",
         };
-        let of = rto.objective_ms.map(|ms| format!(" of {}", time(ms))).unwrap_or_default();
+        let of = rto
+            .objective_ms
+            .map(|ms| format!(" of {}", time(ms)))
+            .unwrap_or_default();
         return format!("{verdict}: {}{of}", time(rto.away_ms));
     }
     let spec = spec.and_then(|file| file.agents.get(&step.agent));
     let objective = spec.and_then(|spec| spec.resilience.breaker.recovery_objective());
-    objective.map_or_else(|| "-".into(), |objective| format!("no outage ({})", time(objective.as_millis() as u64)))
+    objective.map_or_else(
+        || "-".into(),
+        |objective| format!("no outage ({})", time(objective.as_millis() as u64)),
+    )
 }
 
 /// Milliseconds since 1970 as a date and time (UTC).
 fn timestamp(ms: u64) -> String {
     let at = UNIX_EPOCH + Duration::from_millis(ms);
-    humantime::format_rfc3339_seconds(at).to_string().replace(['T', 'Z'], " ").trim_end().to_owned()
+    humantime::format_rfc3339_seconds(at)
+        .to_string()
+        .replace(['T', 'Z'], " ")
+        .trim_end()
+        .to_owned()
 }

@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     fusebox::endpoints::enter_shim_if_asked();
     let cli = Cli::parse();
     let json = cli.json();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(dispatch(cli.verb)),
         Err(error) => Err(Failure::environment(error.into())),

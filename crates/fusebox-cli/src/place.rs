@@ -30,7 +30,9 @@ impl Place {
             }
         };
         let store = fusebox::state::open(&url).await;
-        let store = store.context("the state store could not be opened").map_err(Failure::environment)?;
+        let store = store
+            .context("the state store could not be opened")
+            .map_err(Failure::environment)?;
         Ok(Self { store, directory })
     }
 
@@ -43,7 +45,8 @@ impl Place {
     pub(crate) fn make_artifacts(&self, run: &RunId) -> Result<PathBuf, Failure> {
         make(&self.directory)?;
         let path = self.artifacts(run);
-        let made = std::fs::create_dir_all(&path).with_context(|| format!("{} could not be made", path.display()));
+        let made = std::fs::create_dir_all(&path)
+            .with_context(|| format!("{} could not be made", path.display()));
         made.map_err(Failure::environment)?;
         Ok(path)
     }
@@ -72,7 +75,10 @@ fn make(directory: &Path) -> Result<(), Failure> {
         Ok(())
     };
     let made = write().with_context(|| {
-        format!("the state directory {} could not be made; choose another with --state-dir", directory.display())
+        format!(
+            "the state directory {} could not be made; choose another with --state-dir",
+            directory.display()
+        )
     });
     made.map_err(Failure::environment)
 }

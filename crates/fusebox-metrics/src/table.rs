@@ -74,7 +74,9 @@ pub fn describe() {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.meaning),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.meaning),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.meaning),
+            Kind::Histogram => {
+                metrics::describe_histogram!(metric.name, metric.unit, metric.meaning)
+            }
         }
     }
 }
@@ -87,8 +89,16 @@ mod tests {
     fn names_follow_the_conventions_of_prometheus() {
         for metric in METRICS {
             assert!(metric.name.starts_with("fusebox_"), "{metric:?}");
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{metric:?}");
-            assert_eq!(metric.name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{metric:?}");
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                metric.kind == Kind::Counter,
+                "{metric:?}"
+            );
+            assert_eq!(
+                metric.name.ends_with("_seconds"),
+                metric.unit == Unit::Seconds,
+                "{metric:?}"
+            );
         }
     }
 }

@@ -56,6 +56,8 @@ pub enum EventKind {
         attempt: u32,
         /// The wait before it, in milliseconds.
         after_ms: u64,
+        /// Whether the failed attempt had no answer in time.
+        timed_out: bool,
     },
     /// An agent says how far it is.
     StepProgress {

@@ -10,6 +10,7 @@ mod resume;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fusebox_agent::{Context, Task};
@@ -465,6 +466,7 @@ impl Run {
             run: self.id.clone(),
             step: name.to_owned(),
             sender: self.sender.clone(),
+            timed_out: AtomicBool::new(false),
         };
         let context = self.context(&hooks);
         let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());

@@ -63,7 +63,8 @@ pub use fusebox_state as state;
 pub use fusebox_agent::{AgentError, Context, Description, Reply, Task, agent_fn};
 pub use fusebox_breaker::{Breaker, presets};
 pub use fusebox_orchestrator::{
-    Engine, EngineError, OnUnavailable, Resilience, RunId, RunOptions, RunReport, RunStatus, Step, StepStatus, Workflow,
+    Engine, EngineError, OnUnavailable, Resilience, RunId, RunOptions, RunReport, RunStatus, Step,
+    StepStatus, Workflow,
 };
 
 /// The traits whose methods the examples call.

@@ -8,25 +8,39 @@ use serde_json::json;
 
 pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
     let aggregation = super::upstream(&task, "aggregation")?;
-    let (Some(markdown), Some(title)) = (aggregation["markdown"].as_str(), aggregation["title"].as_str()) else {
-        return Err(AgentError::invalid_input("the output of step `aggregation` holds no document"));
+    let (Some(markdown), Some(title)) = (
+        aggregation["markdown"].as_str(),
+        aggregation["title"].as_str(),
+    ) else {
+        return Err(AgentError::invalid_input(
+            "the output of step `aggregation` holds no document",
+        ));
     };
-    let directory =
-        cx.artifacts().ok_or_else(|| AgentError::invalid_input("this run has no artifacts directory"))?;
+    let directory = cx
+        .artifacts()
+        .ok_or_else(|| AgentError::invalid_input("this run has no artifacts directory"))?;
     write(directory, "report.md", markdown).await?;
     write(directory, "report.html", &page(title, markdown)).await?;
     cx.progress("report written");
-    Ok(Reply::new(json!({ "report": "report.md", "report_html": "report.html" })))
+    Ok(Reply::new(
+        json!({ "report": "report.md", "report_html": "report.html" }),
+    ))
 }
 
 /// Whole or not at all: a reader never sees half a report, and a second write is harmless.
 async fn write(directory: &Path, name: &str, text: &str) -> Result<(), AgentError> {
     let failed = |error: std::io::Error| {
-        AgentError::failed(format!("{} could not be written", directory.join(name).display())).with_source(error)
+        AgentError::failed(format!(
+            "{} could not be written",
+            directory.join(name).display()
+        ))
+        .with_source(error)
     };
     let draft = directory.join(format!("{name}.draft"));
     tokio::fs::write(&draft, text).await.map_err(failed)?;
-    tokio::fs::rename(&draft, directory.join(name)).await.map_err(failed)
+    tokio::fs::rename(&draft, directory.join(name))
+        .await
+        .map_err(failed)
 }
 
 const STYLE: &str = "
@@ -45,7 +59,12 @@ fn page(title: &str, markdown: &str) -> String {
     for line in markdown.lines() {
         let block = match line {
             line if line.starts_with('|') => Some("table"),
-            line if line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok()) => Some("ol"),
+            line if line
+                .split_once(". ")
+                .is_some_and(|(number, _)| number.parse::<u32>().is_ok()) =>
+            {
+                Some("ol")
+            }
             _ => None,
         };
         if open != block {
@@ -95,7 +114,11 @@ fn paragraph(body: &mut String, line: &str) {
     let _ = match (depth, line.is_empty()) {
         (_, true) => Ok(()),
         (0, _) => writeln!(body, "<p>{}</p>", inline(line)),
-        _ => writeln!(body, "<h{depth}>{}</h{depth}>", inline(line[depth..].trim())),
+        _ => writeln!(
+            body,
+            "<h{depth}>{}</h{depth}>",
+            inline(line[depth..].trim())
+        ),
     };
 }
 
@@ -122,7 +145,10 @@ fn inline(text: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -131,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_page_has_headings_lists_and_tables_and_lets_nothing_through() {
-        let html = page("T", "# A <b>\n\ntext\n\n1. **x**: `y`\n2. z\n\n| a | b |\n|---|---|\n| 1 | 2 |\n");
+        let html = page(
+            "T",
+            "# A <b>\n\ntext\n\n1. **x**: `y`\n2. z\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+        );
         for part in [
             "<h1>A &lt;b&gt;</h1>",
             "<p>text</p>",

@@ -1,9 +1,11 @@
 //! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fusebox_agent::{Context, GuardError, Task};
+use fusebox_breaker::{FailureKind, Verdict};
 use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -83,6 +85,8 @@ pub(super) struct StepHooks {
     pub(super) run: RunId,
     pub(super) step: String,
     pub(super) sender: mpsc::UnboundedSender<Message>,
+    /// Whether the last attempt had no answer in time.
+    pub(super) timed_out: AtomicBool,
 }
 
 impl Hooks for StepHooks {
@@ -104,16 +108,21 @@ impl Hooks for StepHooks {
     }
 
     fn event(&self, event: CallEvent) {
-        if let CallEvent::Retrying { number, after } = event {
-            let step = self.step.clone();
-            self.shared.emit(
-                &self.run,
-                EventKind::StepRetrying {
-                    step,
+        match event {
+            CallEvent::AttemptEnded { verdict, .. } => {
+                let timed_out = verdict == Verdict::Failure(FailureKind::TimedOut);
+                self.timed_out.store(timed_out, Ordering::Relaxed);
+            }
+            CallEvent::Retrying { number, after } => {
+                let retrying = EventKind::StepRetrying {
+                    step: self.step.clone(),
                     attempt: number,
                     after_ms: millis(after),
-                },
-            );
+                    timed_out: self.timed_out.load(Ordering::Relaxed),
+                };
+                self.shared.emit(&self.run, retrying);
+            }
+            _ => {}
         }
     }
 }
