@@ -41,7 +41,7 @@ pub enum EventKind {
         /// How long its lease lasts, in milliseconds.
         remaining_ms: u64,
     },
-    /// A step was handed to its agent.
+    /// A step is handed to its agent: its first attempt or a further one.
     StepStarted {
         /// The step.
         step: String,

@@ -228,7 +228,9 @@ impl Run {
                 let live = self.live(&step);
                 live.record.executions += 1;
                 let record = live.record.clone();
+                let execution = record.executions;
                 self.changes.steps.push(record);
+                self.tell(EventKind::StepStarted { step, execution });
                 self.flush().await?;
                 // The agent's task may have been stopped meanwhile; then nobody waits.
                 let _ = ack.send(());
