@@ -9,7 +9,6 @@ use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
 use fusebox::orchestrator::file::WorkflowFile;
 use fusebox::orchestrator::{Event, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -18,34 +17,11 @@ use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
-use crate::inspect;
 use crate::output;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::progress::Progress;
 use crate::source::{self, Source};
-
-/// The document of `run --json`, `resume --json` and `show --json`.
-#[derive(Serialize)]
-pub(crate) struct Document {
-    #[serde(flatten)]
-    run: RunReport,
-    /// The chief report file, where it exists.
-    report: Option<PathBuf>,
-    /// All report files that exist.
-    reports: Vec<PathBuf>,
-}
-
-impl Document {
-    pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
-        let files = file.reports.iter().map(|name| artifacts.join(name));
-        let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-        Self {
-            run,
-            report: reports.first().cloned(),
-            reports,
-        }
-    }
-}
+use crate::summary::{self, Document};
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
@@ -68,7 +44,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
     let place = Place::open(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
-    let record = record.ok_or_else(|| inspect::no_such_run(&args.run, &args.place))?;
+    let record = record.ok_or_else(|| place::no_such_run(&args.run, &args.place))?;
     let source: Source = serde_json::from_value(record.attachment.clone())
         .context("the run was not started by this command, so its agents are not known here")
         .map_err(Failure::Misuse)?;
@@ -186,7 +162,7 @@ impl Job<'_> {
         if self.how.json {
             output::document(&document);
         } else {
-            inspect::print_report(
+            summary::print_report(
                 &document.run,
                 &document.reports,
                 &self.file,

@@ -82,3 +82,11 @@ fn make(directory: &Path) -> Result<(), Failure> {
     });
     made.map_err(Failure::environment)
 }
+
+/// The answer to a name that the store does not hold.
+pub(crate) fn no_such_run(run: &RunId, place: &PlaceArgs) -> Failure {
+    let flags = Place::flags(place);
+    Failure::misuse(format!(
+        "there is no run `{run}` in this store; `fusebox runs{flags}` lists those there are"
+    ))
+}

@@ -10,11 +10,10 @@ use fusebox_state::{
 use tokio::time::Instant;
 
 use crate::event::EventKind;
-use crate::record::{
-    EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys, now_ms,
-};
+use crate::record::{EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys};
 use crate::run_id::RunId;
 use crate::status::RunStatus;
+use crate::time::now_ms;
 
 /// What one commit changes besides the head.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fusebox_breaker::{State, Timestamp, Transition};
 use serde::{Deserialize, Serialize};
 
-use crate::event::millis;
+use crate::time::millis;
 
 /// What became of a recovery time objective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

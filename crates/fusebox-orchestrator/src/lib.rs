@@ -65,7 +65,9 @@ mod report;
 mod resilience;
 mod run;
 mod run_id;
+mod shared;
 mod status;
+mod time;
 mod workflow;
 
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};

@@ -1,14 +1,13 @@
 //! What the journal of a run holds, and how to read it without owning the run.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fusebox_breaker::Snapshot;
 use fusebox_state::{Entry, Key, StateStore, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
 use crate::run_id::{PARTITION_PREFIX, RunId};
 use crate::status::{RunStatus, StepStatus};
 use crate::workflow::Workflow;
@@ -318,13 +317,4 @@ fn parse<T: DeserializeOwned>(id: &RunId, key: &str, entry: &Entry) -> Result<T,
         key: key.to_owned(),
         source,
     })
-}
-
-/// Now, in milliseconds since 1970 (UTC).
-pub(crate) fn now_ms() -> u64 {
-    millis(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
-    )
 }

@@ -23,14 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::call::{Answered, Refused, StepHooks};
 use crate::digest::sha256_hex;
-use crate::engine::{Member, Shared};
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
 use crate::ledger::Ledger;
-use crate::record::{SavedBreaker, StepRecord, now_ms};
+use crate::record::{SavedBreaker, StepRecord};
 use crate::report::RunReport;
 use crate::run_id::RunId;
+use crate::shared::{Member, Shared};
 use crate::status::StepStatus;
+use crate::time::{millis, now_ms, short};
 use crate::workflow::{OnUnavailable, Step, Workflow};
 
 /// The most bytes one step's output may have: what every store takes as one value, less its framing.
@@ -643,16 +644,5 @@ fn wait_for(member: &Member) -> Duration {
         Availability::NotBefore(wait) => wait,
         Availability::ProbeReady => Duration::ZERO,
         Availability::Ready | Availability::Never => member.pause,
-    }
-}
-
-/// A duration for a person: `250ms`, `2.1s`, `5m 3s`.
-fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{}ms", duration.as_millis())
-    } else if duration < Duration::from_secs(60) {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
     }
 }

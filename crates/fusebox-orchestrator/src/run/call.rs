@@ -11,9 +11,10 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
-use crate::engine::{Member, Shared};
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
 use crate::run_id::RunId;
+use crate::shared::{Member, Shared};
+use crate::time::millis;
 
 /// An agent's answer.
 pub(super) struct Answered {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::call::chain;
-use super::{Interrupted, Run, short};
-use crate::event::{EventKind, millis};
+use super::{Interrupted, Run};
+use crate::event::EventKind;
 use crate::journal::JournalError;
-use crate::record::now_ms;
 use crate::report::{RunReport, StepReport};
 use crate::status::{RunStatus, StepStatus};
+use crate::time::{millis, now_ms, short};
 use crate::workflow::Step;
 
 impl Run {

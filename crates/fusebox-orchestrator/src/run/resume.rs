@@ -6,9 +6,10 @@ use std::time::Duration;
 use fusebox_breaker::Snapshot;
 
 use super::Run;
-use crate::event::{EventKind, millis};
-use crate::record::{HistoryError, RunRecord, load_output, now_ms};
+use crate::event::EventKind;
+use crate::record::{HistoryError, RunRecord, load_output};
 use crate::status::RunStatus;
+use crate::time::{millis, now_ms};
 
 impl Run {
     /// Takes over what another process left: outputs stay, everything else is open again.
