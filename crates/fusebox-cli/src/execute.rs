@@ -42,7 +42,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
-    let place = Place::open(&args.place).await?;
+    let place = Place::look(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
     let record = record.ok_or_else(|| place::no_such_run(&args.run, &args.place))?;
     let source: Source = serde_json::from_value(record.attachment.clone())

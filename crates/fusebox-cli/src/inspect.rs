@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::summary::{Document, conclusion, step_table, table};
 
 pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
-    let place = Place::open(&args.place).await?;
+    let place = Place::look(&args.place).await?;
     let heads = list_runs(&*place.store).await?;
     if args.json {
         output::document(&json!({ "runs": heads }));
@@ -43,7 +43,7 @@ pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
-    let place = Place::open(&args.place).await?;
+    let place = Place::look(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
     let record = record.ok_or_else(|| no_such_run(&args.run, &args.place))?;
     let events = load_events(&*place.store, &args.run).await?;
