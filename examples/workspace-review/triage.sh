@@ -28,7 +28,7 @@ echo "reading the last 50 commits" >&2
 commits=$(history --format='%h%x09%cI%x09%an%x09%s' | awk "$to_json")
 churn=$(history --name-only --format= | sed '/^$/d' | sort | uniq -c | sort -rn | head -n 20 |
     awk '{ count = $1; $1 = ""; sub(/^ /, ""); print count "\t" $0 }' | awk "$to_json")
-branch=$(git symbolic-ref --short -q HEAD | sed 's|"|\\"|g' || true)
+branch=$(git symbolic-ref --short -q HEAD | sed 's|"|\\"|g')
 uncommitted=$(git status --porcelain | wc -l | tr -d ' ')
 
 printf '{"branch": "%s", "uncommitted": %s, "commits": %s, "churn": %s}\n' \
