@@ -602,11 +602,12 @@ impl Run {
             .collect()
     }
 
-    /// Tells the listeners at once and the journal with the next commit.
+    /// Tells the journal with the next commit, and then the listeners.
     fn tell(&mut self, kind: EventKind) {
-        self.shared.emit(&self.id, kind.clone());
         if kind.is_journaled() {
             self.changes.events.push(kind);
+        } else {
+            self.shared.emit(&self.id, kind);
         }
     }
 
@@ -616,9 +617,14 @@ impl Run {
         }
         let changes = std::mem::take(&mut self.changes);
         let steps: Vec<String> = changes.steps.iter().map(|step| step.name.clone()).collect();
+        let events = changes.events.clone();
         let result = self.journal.commit(changes).await;
-        if result.is_err() {
-            self.unsure.extend(steps);
+        match result {
+            // What is shown as done survives a crash that follows.
+            Ok(()) => events
+                .into_iter()
+                .for_each(|event| self.shared.emit(&self.id, event)),
+            Err(_) => self.unsure.extend(steps),
         }
         result
     }

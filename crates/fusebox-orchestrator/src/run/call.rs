@@ -42,7 +42,10 @@ pub(super) async fn call(
         Ok(answer) => Ok(Answered {
             output: answer.reply.output,
             attempts: answer.attempts,
-            degraded: answer.degraded,
+            degraded: answer.degraded.map(|why| match member.guard.fallback() {
+                Some(agent) => format!("answered by `{}`, {why}", agent.describe().name),
+                None => why,
+            }),
         }),
         Err(error) => Err(Refused {
             reason: reason(&error),

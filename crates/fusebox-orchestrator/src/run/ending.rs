@@ -38,14 +38,19 @@ impl Run {
         } else {
             self.ending(cancelled)
         };
-        if let Some(error) = lost.or(self.write_end(&ending).await.err()) {
-            ending = self.unacknowledged(&error);
-        }
-        let ended = EventKind::RunEnded {
-            status: ending.status,
-            reason: ending.reason.clone(),
+        // A journal that is lost is not tried again: its patience is over.
+        let unwritten = match lost {
+            Some(error) => Some(error),
+            None => self.write_end(&ending).await.err(),
         };
-        self.shared.emit(&self.id, ended);
+        if let Some(error) = unwritten {
+            ending = self.unacknowledged(&error);
+            let ended = EventKind::RunEnded {
+                status: ending.status,
+                reason: ending.reason.clone(),
+            };
+            self.shared.emit(&self.id, ended);
+        }
         self.report(ending)
     }
 
@@ -163,7 +168,11 @@ impl Run {
         let unsure: Vec<String> = self.unsure.iter().cloned().chain(changed).collect();
         for live in self.steps.values_mut() {
             let in_flight = live.record.status == StepStatus::Running;
-            if in_flight || unsure.contains(&live.record.name) {
+            let unsure = unsure.contains(&live.record.name);
+            if in_flight && unsure {
+                live.uncount();
+            }
+            if in_flight || unsure {
                 live.record.status = StepStatus::Waiting;
                 live.record.reason =
                     Some("not acknowledged by the state store; runs again on resume".into());
