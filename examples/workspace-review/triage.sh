@@ -3,6 +3,9 @@
 set -eu
 cd "$REVIEW_PATH"
 
+# `git status` would refresh the index under a lock, and a kill would leave the lock behind.
+export GIT_OPTIONAL_LOCKS=0
+
 # 66 is EX_NOINPUT: trying again will not help.
 git rev-parse --is-inside-work-tree >/dev/null 2>&1 || {
     echo "$REVIEW_PATH is not under git; give another directory with --input path=DIR" >&2

@@ -94,10 +94,7 @@ fn a_run_whose_redis_stops_ends_as_waiting_and_loses_nothing_that_was_acknowledg
         reason.contains("the state store did not acknowledge"),
         "{reason}"
     );
-    assert!(
-        reason.contains("continue with `fusebox resume long`"),
-        "{reason}"
-    );
+    assert!(reason.contains("resume the run to go on"), "{reason}");
     let [quick, gated, after] = [0, 1, 2].map(|step| report["steps"][step].clone());
     assert_eq!(quick["status"], "succeeded");
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fusebox::agent::{Agent, FaultPlan};
+use fusebox::agent::{Agent, FaultPlan, Schema};
 use fusebox::endpoints::{CommandAgent, OutputFormat};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, CommandSpec, WorkflowFile};
 use serde_json::Value;
@@ -65,6 +65,22 @@ pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
                 "functions: {}",
                 review::names().collect::<Vec<_>>().join(", ")
             );
+            return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file with an output schema that is none.
+pub(crate) fn check_schemas(file: &WorkflowFile) -> Result<(), Failure> {
+    for (name, spec) in &file.agents {
+        if let Some(Err(error)) = spec
+            .output_schema
+            .as_ref()
+            .map(|schema| Schema::compile("output_schema", schema))
+        {
+            let message = format!("agent `{name}`: {error}");
+            let help = "write a JSON Schema, such as { type = \"object\", required = [\"name\"] }";
             return Err(file.error_at_agent(name, message, help).into());
         }
     }

@@ -41,6 +41,7 @@ impl Source {
         let file = WorkflowFile::parse(&self.name, &self.text)?;
         crate::agents::check_functions(&file)?;
         crate::agents::check_placeholders(&file)?;
+        crate::agents::check_schemas(&file)?;
         Ok(file)
     }
 }

@@ -85,10 +85,13 @@ impl Engine {
             events: vec![started.clone()],
             ..Changes::default()
         };
-        match journal.create(&definition, changes).await {
-            Ok(()) => {}
-            Err(JournalError::Lost) => return Err(EngineError::Exists(id)),
-            Err(JournalError::Store(error)) => return Err(error.into()),
+        if let Err(error) = journal.create(&definition, changes).await {
+            // Nothing was started, so nothing is held; where this fails too, the lease runs out.
+            let _ = self.shared.store.release(&id.partition(), &fence).await;
+            return Err(match error {
+                JournalError::Lost => EngineError::Exists(id),
+                JournalError::Store(error) => error.into(),
+            });
         }
         self.shared.emit(&id, started);
         let run = Run::new(

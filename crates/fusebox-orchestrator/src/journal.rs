@@ -146,6 +146,8 @@ impl Journal {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(50);
         let mut away = false;
+        // Of all that was said, that a try may have been applied matters most.
+        let mut unknown = None;
         loop {
             match self
                 .store
@@ -174,8 +176,11 @@ impl Journal {
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
+                    if error.may_have_applied() {
+                        unknown.get_or_insert(error);
+                    }
                 }
-                Err(error) => return Err(JournalError::Store(error)),
+                Err(error) => return Err(JournalError::Store(unknown.unwrap_or(error))),
             }
         }
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventKind;
+use crate::ledger::RtoEntry;
 use crate::run_id::{PARTITION_PREFIX, RunId};
 use crate::status::{RunStatus, StepStatus};
 use crate::workflow::Workflow;
@@ -62,12 +63,17 @@ pub struct StepRecord {
     pub output_sha256: Option<String>,
     /// The output's length in bytes.
     pub output_bytes: Option<u64>,
+    /// Its agent's worst outage against its objective, as of the last end of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<RtoEntry>,
 }
 
 /// A breaker's state as the journal keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedBreaker {
     pub(crate) saved_ms: u64,
+    /// How long its agent had been away.
+    pub(crate) away_ms: Option<u64>,
     pub(crate) snapshot: Snapshot,
 }
 

@@ -78,7 +78,7 @@ impl RunReport {
                     .to_string(),
                 reason: known.reason,
                 output_sha256: known.output_sha256,
-                rto: None,
+                rto: known.rto,
             }
         });
         Self {

@@ -79,6 +79,10 @@ enum Message {
         step: String,
         ack: oneshot::Sender<()>,
     },
+    /// An attempt is being made: its breaker may have moved.
+    Look,
+    /// Something to tell, in its place.
+    Told(EventKind),
     /// The call is over.
     Ended {
         step: String,
@@ -236,6 +240,8 @@ impl Run {
                 // The agent's task may have been stopped meanwhile; then nobody waits.
                 let _ = ack.send(());
             }
+            Message::Look => {}
+            Message::Told(event) => self.tell(event),
             Message::Ended { step, result } => self.ended(&step, result),
         }
         Ok(())
@@ -465,13 +471,11 @@ impl Run {
             .expect("only steps of the workflow are run");
         let task = Task::new(self.task_input(step));
         let hooks = StepHooks {
-            shared: Arc::clone(&self.shared),
-            run: self.id.clone(),
             step: name.to_owned(),
             sender: self.sender.clone(),
             timed_out: AtomicBool::new(false),
         };
-        let context = self.context(&hooks);
+        let context = self.context(name);
         let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());
         let handle = self.tasks.spawn(async move {
             let result = call::call(&shared.members[&agent], task, context, &hooks).await;
@@ -484,14 +488,11 @@ impl Run {
         self.steps_of_tasks.insert(handle.id(), name.to_owned());
     }
 
-    fn context(&self, hooks: &StepHooks) -> Context {
-        let (shared, run, step) = (
-            Arc::clone(&hooks.shared),
-            hooks.run.clone(),
-            hooks.step.clone(),
-        );
-        let key = sha256_hex(format!("{}\n{}\n0", self.id, hooks.step).as_bytes());
-        let mut context = Context::new(self.id.as_str(), hooks.step.clone())
+    fn context(&self, name: &str) -> Context {
+        let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
+        let step = name.to_owned();
+        let key = sha256_hex(format!("{}\n{name}\n0", self.id).as_bytes());
+        let mut context = Context::new(self.id.as_str(), name)
             .with_idempotency_key(&key[..32])
             .with_deadline(self.deadline)
             .with_cancellation(self.settings.cancellation.child_token())
@@ -588,18 +589,21 @@ impl Run {
 
     /// The breakers that are not simply closed, as the journal keeps them.
     fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
-        let saved_ms = now_ms();
-        let agents = self.workflow.steps().iter().map(Step::agent);
-        agents
-            .map(|agent| {
-                (
-                    agent.to_owned(),
-                    self.shared.members[agent].breaker.snapshot(),
-                )
-            })
-            .filter(|(_, snapshot)| snapshot.state != State::Closed)
-            .map(|(agent, snapshot)| (agent, SavedBreaker { saved_ms, snapshot }))
-            .collect()
+        let (saved_ms, now) = (now_ms(), self.shared.clock.now());
+        let mut saved = BTreeMap::new();
+        for agent in self.workflow.steps().iter().map(Step::agent) {
+            let snapshot = self.shared.members[agent].breaker.snapshot();
+            if snapshot.state != State::Closed {
+                let away_ms = self.ledger.away(agent, now).map(millis);
+                let breaker = SavedBreaker {
+                    saved_ms,
+                    away_ms,
+                    snapshot,
+                };
+                saved.insert(agent.to_owned(), breaker);
+            }
+        }
+        saved
     }
 
     /// Tells the journal with the next commit, and then the listeners.

@@ -119,7 +119,11 @@ fn a_store_away_longer_than_the_patience_ends_the_run_as_waiting_and_a_resume_do
             let report = bench.run().await;
 
             assert_eq!(report.status, RunStatus::Waiting, "{report:?}");
-            assert!(report.reason.is_some_and(|why| why.contains("resume r")));
+            assert!(
+                report
+                    .reason
+                    .is_some_and(|why| why.contains("resume the run"))
+            );
             bench.store.assert_struck();
             bench.store.heal();
             time.pass(LEASE).await;

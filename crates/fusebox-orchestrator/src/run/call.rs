@@ -1,6 +1,5 @@
 //! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
 use crate::event::EventKind;
-use crate::run_id::RunId;
-use crate::shared::{Member, Shared};
+use crate::shared::Member;
 use crate::time::millis;
 
 /// An agent's answer.
@@ -85,8 +83,6 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The run's ear at the policy around an agent.
 pub(super) struct StepHooks {
-    pub(super) shared: Arc<Shared>,
-    pub(super) run: RunId,
     pub(super) step: String,
     pub(super) sender: mpsc::UnboundedSender<Message>,
     /// Whether the last attempt had no answer in time.
@@ -113,6 +109,9 @@ impl Hooks for StepHooks {
 
     fn event(&self, event: CallEvent) {
         match event {
+            CallEvent::AttemptStarted { .. } => {
+                let _ = self.sender.send(Message::Look);
+            }
             CallEvent::AttemptEnded { verdict, .. } => {
                 let timed_out = verdict == Verdict::Failure(FailureKind::TimedOut);
                 self.timed_out.store(timed_out, Ordering::Relaxed);
@@ -124,7 +123,8 @@ impl Hooks for StepHooks {
                     after_ms: millis(after),
                     timed_out: self.timed_out.load(Ordering::Relaxed),
                 };
-                self.shared.emit(&self.run, retrying);
+                // The run has ended: nobody tells any more.
+                let _ = self.sender.send(Message::Told(retrying));
             }
             _ => {}
         }

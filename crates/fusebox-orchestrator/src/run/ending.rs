@@ -1,5 +1,6 @@
 //! The end of a run in this process: its status, its last commit, its report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -57,6 +58,7 @@ impl Run {
     async fn write_end(&mut self, ending: &Ending) -> Result<(), JournalError> {
         self.absorb_transitions();
         self.mark_held_back();
+        self.record_outages();
         self.changes.breakers = Some(self.saved_breakers());
         let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
         self.journal
@@ -66,6 +68,20 @@ impl Run {
             reason: ending.reason.clone(),
         });
         self.flush().await
+    }
+
+    /// Puts each agent's worst outage on record with its steps.
+    fn record_outages(&mut self) {
+        let now = self.shared.clock.now();
+        let workflow = Arc::clone(&self.workflow);
+        for step in workflow.steps() {
+            if let Some(entry) = self.ledger.entry(step.agent(), now) {
+                let live = self.live(step.name());
+                live.record.rto = Some(entry);
+                let record = live.record.clone();
+                self.changes.steps.push(record);
+            }
+        }
     }
 
     /// Stops what runs and gives up what waits.
@@ -178,11 +194,10 @@ impl Run {
                     Some("not acknowledged by the state store; runs again on resume".into());
             }
         }
-        let id = &self.id;
         Ending::because(
             RunStatus::Waiting,
             &format!(
-                "{}; acknowledged steps are kept, continue with `fusebox resume {id}`",
+                "{}; acknowledged steps are kept, resume the run to go on",
                 chain(error)
             ),
         )
@@ -208,7 +223,7 @@ impl Run {
                     .to_string(),
                 reason: record.reason,
                 output_sha256: record.output_sha256,
-                rto: self.ledger.entry(step.agent(), now),
+                rto: self.ledger.entry(step.agent(), now).or(record.rto),
             }
         });
         RunReport {

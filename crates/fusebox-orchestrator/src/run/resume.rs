@@ -45,6 +45,10 @@ impl Run {
             if let Some(member) = self.shared.members.get(agent) {
                 let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
                 member.breaker.restore(&later(&saved.snapshot, elapsed));
+                if let Some(away) = saved.away_ms {
+                    let away = Duration::from_millis(away) + elapsed;
+                    self.ledger.carry(agent, away, self.shared.clock.now());
+                }
             }
         }
         self.journal.set_status(RunStatus::Running, None, None);
