@@ -46,7 +46,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `file` | [`file`]: workflow files in TOML, with errors that point at line and column |
+//! | `file` | [`mod@file`]: workflow files in TOML, with errors that point at line and column |
 //!
 //! Left to other crates: the agents themselves (`fusebox-agent`, `fusebox-endpoints`), where the
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
