@@ -310,11 +310,13 @@ impl Run {
         let wait = wait_for(member).max(retry_after.unwrap_or_default());
         if now + wait >= self.deadline {
             let left = self.deadline.saturating_duration_since(now);
-            let reason = format!(
-                "{reason}; the next try is due in {}, the objective leaves {}",
-                short(wait),
-                short(left)
-            );
+            let reason = if left.is_zero() {
+                let objective = short(self.settings.objective);
+                format!("{reason}; the run's objective of {objective} passed")
+            } else {
+                let (wait, left) = (short(wait), short(left));
+                format!("{reason}; the next try is due in {wait}, the objective leaves {left}")
+            };
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
         let live = self.live(name);
