@@ -1,5 +1,6 @@
 //! Why a call gave no answer, and whether it may have run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,48 @@ pub enum CallError<E> {
         /// Attempts started before.
         attempts: u32,
     },
+    /// The call gave no answer, and neither did its fallback.
+    #[error("{}, and the fallback gave no answer either; {}", primary.kind(), earlier(primary.attempts()))]
+    FallbackFailed {
+        /// The fallback's own error; `None` if it took too long.
+        source: Option<E>,
+        /// Why the call itself gave no answer.
+        primary: Box<CallError<E>>,
+    },
+}
+
+/// Which [`CallError`] it is, without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallErrorKind {
+    /// [`CallError::NotPermitted`].
+    NotPermitted,
+    /// [`CallError::BulkheadFull`].
+    BulkheadFull,
+    /// [`CallError::TimedOut`].
+    TimedOut,
+    /// [`CallError::TotalTimedOut`].
+    TotalTimedOut,
+    /// [`CallError::Failed`].
+    Failed,
+    /// [`CallError::Stopped`].
+    Stopped,
+    /// [`CallError::FallbackFailed`].
+    FallbackFailed,
+}
+
+impl fmt::Display for CallErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotPermitted => "not permitted by the breaker",
+            Self::BulkheadFull => "bulkhead full",
+            Self::TimedOut => "attempt timed out",
+            Self::TotalTimedOut => "timed out in total",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::FallbackFailed => "fallback failed",
+        })
+    }
 }
 
 impl<E> CallError<E> {
@@ -75,6 +118,30 @@ impl<E> CallError<E> {
             | Self::TotalTimedOut { attempts, .. }
             | Self::Failed { attempts, .. }
             | Self::Stopped { attempts, .. } => *attempts,
+            Self::FallbackFailed { primary, .. } => primary.attempts(),
+        }
+    }
+
+    /// Which of the variants it is.
+    pub fn kind(&self) -> CallErrorKind {
+        match self {
+            Self::NotPermitted { .. } => CallErrorKind::NotPermitted,
+            Self::BulkheadFull { .. } => CallErrorKind::BulkheadFull,
+            Self::TimedOut { .. } => CallErrorKind::TimedOut,
+            Self::TotalTimedOut { .. } => CallErrorKind::TotalTimedOut,
+            Self::Failed { .. } => CallErrorKind::Failed,
+            Self::Stopped { .. } => CallErrorKind::Stopped,
+            Self::FallbackFailed { .. } => CallErrorKind::FallbackFailed,
+        }
+    }
+
+    /// When the call may be let through again, if it was turned away and that is known. Not a promise: others may be
+    /// faster.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotPermitted { source, .. } => source.retry_after,
+            Self::FallbackFailed { primary, .. } => primary.retry_after(),
+            _ => None,
         }
     }
 
@@ -82,6 +149,14 @@ impl<E> CallError<E> {
     /// better.
     pub fn may_have_run(&self) -> bool {
         self.attempts() > 0
+    }
+
+    /// This error, after the fallback gave no answer either.
+    pub(crate) fn and_fallback(self, source: Option<E>) -> Self {
+        Self::FallbackFailed {
+            source,
+            primary: Box::new(self),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use fusebox_breaker::Verdict;
 use tokio::time::Instant;
 
+use crate::error::CallErrorKind;
+
 /// One attempt, as the operation sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +66,11 @@ pub enum CallEvent {
         number: u32,
         /// The wait before it.
         after: Duration,
+    },
+    /// The call gave no answer, the fallback did.
+    FellBack {
+        /// Why the call gave none.
+        cause: CallErrorKind,
     },
 }
 

@@ -52,20 +52,24 @@
 //! When to open and when to probe: `fusebox-breaker`. Fallbacks and what an agent's errors mean: `fusebox-agent`.
 //! Backoff arithmetic is the `backon` crate's, queueing for a slot tokio's semaphore's.
 
-mod budget;
 mod bulkhead;
+mod call;
 mod classify;
 mod clock;
 mod error;
+mod fallback;
 mod hooks;
 mod policy;
 mod retry;
+mod retry_budget;
 
-pub use budget::RetryBudget;
 pub use bulkhead::Bulkhead;
+pub use call::Call;
 pub use classify::{Classify, DefaultClassify, Judgement};
 pub use clock::TokioClock;
-pub use error::CallError;
+pub use error::{CallError, CallErrorKind};
+pub use fallback::{Degraded, Fallback, NoFallback};
 pub use hooks::{Attempt, CallEvent, Hooks, Stop};
 pub use policy::{Answer, Policy, PolicyBuilder};
 pub use retry::Retry;
+pub use retry_budget::RetryBudget;

@@ -1,26 +1,41 @@
 //! One policy in its documented order, and the call that runs through it.
 
+mod builder;
+mod total;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_breaker::presets::Preset;
 use fusebox_breaker::{Availability, Breaker, FailureKind, Permit, Verdict};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
+pub use self::builder::PolicyBuilder;
+use self::total::{Total, bound, earlier};
 use crate::bulkhead::{Bulkhead, Slot};
+use crate::call::Call;
 use crate::classify::{Classify, Judgement};
 use crate::error::CallError;
+use crate::fallback::{Degraded, Fallback, NoFallback};
 use crate::hooks::{Attempt, CallEvent, Hooks};
 use crate::retry::Retry;
 
-/// How calls to one dependency are made. Clones share breaker, bulkhead and retry budget.
+/// How calls to one dependency are made. Clones share breaker, bulkhead, retry budget and fallback.
 ///
-/// Order, outer to inner: total time-out, retry, bulkhead, breaker, attempt time-out.
+/// Order, outer to inner: fallback, total time-out, retry, bulkhead, breaker, attempt time-out.
+pub struct Policy<F = NoFallback> {
+    stages: Stages,
+    fallback: Arc<F>,
+}
+
+/// Everything but the fallback.
 #[derive(Debug, Clone)]
-pub struct Policy {
+struct Stages {
     breaker: Breaker,
     retry: Retry,
     attempt_timeout: Option<Duration>,
     total_timeout: Option<Duration>,
+    fallback_timeout: Option<Duration>,
     bulkhead: Option<Bulkhead>,
 }
 
@@ -30,50 +45,46 @@ pub struct Policy {
 pub struct Answer<T> {
     /// The operation's value.
     pub value: T,
-    /// Attempts started, at least 1.
+    /// Attempts of the operation started; 0 only if the fallback answered for a call that was turned away.
     pub attempts: u32,
+    /// That the fallback gave the value, and why; `None` if the operation did.
+    pub degraded: Option<Degraded>,
 }
 
 impl Policy {
-    /// A policy around `breaker` with one attempt, no time-outs and no bulkhead until told otherwise.
+    /// A policy around `breaker` with one attempt and no other stage until told otherwise.
     pub fn builder(breaker: Breaker) -> PolicyBuilder {
-        PolicyBuilder {
-            policy: Self {
-                breaker,
-                retry: Retry::none(),
-                attempt_timeout: None,
-                total_timeout: None,
-                bulkhead: None,
-            },
-        }
+        PolicyBuilder::new(breaker)
     }
+}
 
+impl<F> Policy<F> {
     /// The breaker.
     pub fn breaker(&self) -> &Breaker {
-        &self.breaker
+        &self.stages.breaker
     }
 
     /// The retry settings.
     pub fn retry(&self) -> &Retry {
-        &self.retry
+        &self.stages.retry
     }
 
     /// The attempt time-out, if one is set.
     pub fn attempt_timeout(&self) -> Option<Duration> {
-        self.attempt_timeout
+        self.stages.attempt_timeout
     }
 
     /// The total time-out, if one is set.
     pub fn total_timeout(&self) -> Option<Duration> {
-        self.total_timeout
+        self.stages.total_timeout
     }
 
     /// The bulkhead, if one is set.
     pub fn bulkhead(&self) -> Option<&Bulkhead> {
-        self.bulkhead.as_ref()
+        self.stages.bulkhead.as_ref()
     }
 
-    /// Calls `op` through every stage, once per attempt. See [`call_until`](Self::call_until).
+    /// Calls `op` through every stage, once per attempt. See [`call_with`](Self::call_with).
     ///
     /// # Errors
     /// [`CallError`], which says how many attempts were started.
@@ -84,15 +95,37 @@ impl Policy {
         op: Op,
     ) -> Result<Answer<T>, CallError<E>>
     where
+        F: Fallback<T, E>,
         Op: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
-        self.call_until(None, classify, hooks, op).await
+        self.call_with(Call::new(), classify, hooks, op).await
     }
 
-    /// Calls `op` through every stage, once per attempt, and gives up at the caller's `deadline` if the total
-    /// time-out has not passed before.
+    /// Calls `op` through every stage, once per attempt, and gives up at the caller's `deadline`. See
+    /// [`call_with`](Self::call_with).
+    ///
+    /// # Errors
+    /// [`CallError`], which says how many attempts were started.
+    pub async fn call_until<T, E, Op, Fut, H>(
+        &self,
+        deadline: Option<Instant>,
+        classify: &impl Classify<T, E>,
+        hooks: &H,
+        op: Op,
+    ) -> Result<Answer<T>, CallError<E>>
+    where
+        F: Fallback<T, E>,
+        Op: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        H: Hooks,
+    {
+        let call = Call::new().with_deadline(deadline);
+        self.call_with(call, classify, hooks, op).await
+    }
+
+    /// Calls `op` through every stage, once per attempt, as `call` describes it.
     ///
     /// - An attempt past the attempt time-out is dropped and counts as timed out. An attempt cut short by the total
     ///   time-out or the deadline had less than its time, so it counts as cancelled; only where no attempt time-out
@@ -101,15 +134,92 @@ impl Policy {
     /// - There is no retry when the bulkhead or the breaker turned the call away, nor when the breaker would still
     ///   refuse after the wait: that ends at once, as not permitted. Where the wait does not fit into the remaining
     ///   time, or the budget is spent, the last result is the answer.
+    /// - The fallback is asked after every error but [`CallError::Stopped`]. The total time-out does not bound it, the
+    ///   caller's deadline does: past it, only a value that is ready at once is taken.
     ///
     /// # Cancellation
     /// Dropping the future gives slot and permit back (counted as cancelled) and drops the operation's future.
     ///
     /// # Errors
     /// [`CallError`], which says how many attempts were started.
-    pub async fn call_until<T, E, Op, Fut, H>(
+    pub async fn call_with<T, E, Op, Fut, H>(
         &self,
+        call: Call,
+        classify: &impl Classify<T, E>,
+        hooks: &H,
+        op: Op,
+    ) -> Result<Answer<T>, CallError<E>>
+    where
+        F: Fallback<T, E>,
+        Op: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        H: Hooks,
+    {
+        let deadline = call.deadline;
+        match self.stages.run(call, classify, hooks, op).await {
+            Err(error) if !matches!(error, CallError::Stopped { .. }) => {
+                self.fall_back(error, deadline, hooks).await
+            }
+            result => result,
+        }
+    }
+
+    async fn fall_back<T, E>(
+        &self,
+        error: CallError<E>,
         deadline: Option<Instant>,
+        hooks: &impl Hooks,
+    ) -> Result<Answer<T>, CallError<E>>
+    where
+        F: Fallback<T, E>,
+    {
+        let limit = self.stages.fallback_timeout;
+        let limit = limit
+            .or(self.stages.attempt_timeout)
+            .and_then(|limit| Instant::now().checked_add(limit));
+        let asked = self.fallback.answer(&error);
+        match bound(earlier(limit, deadline), asked).await {
+            Some(Ok(Some(value))) => {
+                let degraded = Degraded::by(&error);
+                hooks.event(CallEvent::FellBack {
+                    cause: degraded.cause,
+                });
+                Ok(Answer {
+                    value,
+                    attempts: error.attempts(),
+                    degraded: Some(degraded),
+                })
+            }
+            Some(Ok(None)) => Err(error),
+            Some(Err(source)) => Err(error.and_fallback(Some(source))),
+            None => Err(error.and_fallback(None)),
+        }
+    }
+}
+
+impl<F> Clone for Policy<F> {
+    fn clone(&self) -> Self {
+        Self {
+            stages: self.stages.clone(),
+            fallback: self.fallback.clone(),
+        }
+    }
+}
+
+impl<F> fmt::Debug for Policy<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stages, .. } = self;
+        f.debug_struct("Policy")
+            .field("stages", stages)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stages {
+    /// Every stage but the fallback.
+    async fn run<T, E, Op, Fut, H>(
+        &self,
+        call: Call,
         classify: &impl Classify<T, E>,
         hooks: &H,
         mut op: Op,
@@ -119,7 +229,7 @@ impl Policy {
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
-        let total = Total::new(Instant::now(), self.total_timeout, deadline);
+        let total = Total::new(Instant::now(), self.total_timeout, call.deadline);
         let mut waits = self.retry.waits();
         let mut attempts = 0;
         loop {
@@ -259,11 +369,10 @@ impl Policy {
         let own = self
             .attempt_timeout
             .and_then(|limit| started.checked_add(limit));
-        let deadline = match (own, total.deadline) {
-            (Some(own), Some(total)) => Some(own.min(total)),
-            (own, total) => own.or(total),
-        };
-        Attempt { number, deadline }
+        Attempt {
+            number,
+            deadline: earlier(own, total.deadline),
+        }
     }
 
     /// Whom it counts against that `attempt`, started at `started`, gave no answer by its deadline.
@@ -304,55 +413,6 @@ impl Policy {
     }
 }
 
-/// Collects a policy's stages.
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until built"]
-pub struct PolicyBuilder {
-    policy: Policy,
-}
-
-impl PolicyBuilder {
-    /// When to try again. Default [`Retry::none`].
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.policy.retry = retry;
-        self
-    }
-
-    /// How long one attempt may take. Default: no limit of its own. Keep it below the breaker's probe deadline.
-    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.policy.attempt_timeout = Some(limit);
-        self
-    }
-
-    /// How long all attempts, queues and waits of one call may take together. Default: no limit.
-    pub fn total_timeout(mut self, limit: Duration) -> Self {
-        self.policy.total_timeout = Some(limit);
-        self
-    }
-
-    /// Limits concurrent calls. Default: no limit.
-    pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
-        self.policy.bulkhead = Some(bulkhead);
-        self
-    }
-
-    /// Takes retry, attempt and total time-out from a preset; the breaker's settings are
-    /// [`Preset::config`].
-    pub fn preset(self, preset: &Preset) -> Self {
-        let retry = Retry::new(preset.max_attempts)
-            .with_base(preset.retry_base)
-            .with_cap(preset.retry_cap);
-        self.retry(retry)
-            .attempt_timeout(preset.attempt_timeout)
-            .total_timeout(preset.retry_total)
-    }
-
-    /// The policy.
-    pub fn build(self) -> Policy {
-        self.policy
-    }
-}
-
 /// The end of an attempt after which the call may go on.
 enum Ended<T, E> {
     Judged {
@@ -369,7 +429,11 @@ impl<T, E> Ended<T, E> {
         match self {
             Self::Judged {
                 result: Ok(value), ..
-            } => Ok(Answer { value, attempts }),
+            } => Ok(Answer {
+                value,
+                attempts,
+                degraded: None,
+            }),
             Self::Judged {
                 result: Err(source),
                 ..
@@ -386,60 +450,4 @@ enum Blame {
     Total,
     /// It was cut short.
     Nobody,
-}
-
-/// The end of the whole call.
-struct Total {
-    started: Instant,
-    deadline: Option<Instant>,
-    /// Whether it is the policy's own time-out rather than the caller's deadline.
-    is_own: bool,
-}
-
-impl Total {
-    fn new(started: Instant, timeout: Option<Duration>, caller: Option<Instant>) -> Self {
-        let own = timeout.and_then(|limit| started.checked_add(limit));
-        let (deadline, is_own) = match (own, caller) {
-            (Some(own), Some(caller)) if caller < own => (Some(caller), false),
-            (Some(own), _) => (Some(own), true),
-            (None, caller) => (caller, false),
-        };
-        Self {
-            started,
-            deadline,
-            is_own,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    fn leaves_time_after(&self, wait: Duration) -> bool {
-        self.deadline.is_none_or(|deadline| {
-            Instant::now()
-                .checked_add(wait)
-                .is_some_and(|end| end < deadline)
-        })
-    }
-
-    async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
-        bound(self.deadline, future).await
-    }
-
-    fn timed_out<E>(&self, attempts: u32) -> CallError<E> {
-        let limit = self.deadline.map_or(Duration::ZERO, |deadline| {
-            deadline.saturating_duration_since(self.started)
-        });
-        CallError::TotalTimedOut { limit, attempts }
-    }
-}
-
-/// `future`, or none at the deadline. An answer that is ready at the deadline is taken.
-async fn bound<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
-    match deadline {
-        None => Some(future.await),
-        Some(deadline) => timeout_at(deadline, future).await.ok(),
-    }
 }

@@ -91,6 +91,7 @@ impl Hooks for Recorder {
                 verdict,
             } => format!("ended {number} after {took:?}: {verdict:?}"),
             CallEvent::Retrying { number, after } => format!("retrying {number} after {after:?}"),
+            CallEvent::FellBack { cause } => format!("fell back: {cause}"),
             _ => "unknown".to_owned(),
         });
     }

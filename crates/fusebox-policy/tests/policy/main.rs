@@ -2,6 +2,7 @@
 
 mod bench;
 mod cancellation;
+mod fallbacks;
 mod limits;
 mod retries;
 mod stages;
