@@ -2,22 +2,74 @@
 
 use tokio::time::Instant;
 
+use crate::budget::Budget;
+use crate::loops::{Fingerprint, LoopDetector};
+use crate::spend::{Meter, Spend};
+
 /// What a policy is told about one call. It is used up by the call it describes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "a description does nothing until a policy makes the call"]
 pub struct Call {
     pub(crate) deadline: Option<Instant>,
+    pub(crate) estimate: Spend,
+    pub(crate) meter: Meter,
+    pub(crate) budgets: Vec<Budget>,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) loops: Option<LoopDetector>,
 }
 
 impl Call {
     /// A call without any particulars.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            deadline: None,
+            estimate: Spend::LEAST,
+            meter: Meter::new(),
+            budgets: Vec::new(),
+            fingerprint: None,
+            loops: None,
+        }
     }
 
     /// When the caller gives up. Default: never.
     pub fn with_deadline(mut self, deadline: impl Into<Option<Instant>>) -> Self {
         self.deadline = deadline.into();
         self
+    }
+
+    /// What one attempt will cost at most, to be reserved in every budget. Default [`Spend::LEAST`]: enough to be
+    /// refused by a budget that has nothing left, and for calls that report their cost afterwards.
+    pub fn with_estimate(mut self, estimate: Spend) -> Self {
+        self.estimate = estimate;
+        self
+    }
+
+    /// Charges one more budget beside the policy's own, for instance the run's or the tenant's.
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budgets.push(budget);
+        self
+    }
+
+    /// Says which call this is, for the loop detectors. Default: they do not look.
+    pub fn with_fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        self.fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// Asks one more loop detector beside the policy's own, for instance the run's. Needs a fingerprint.
+    pub fn with_loop_detector(mut self, detector: LoopDetector) -> Self {
+        self.loops = Some(detector);
+        self
+    }
+
+    /// Where the operation reports what it costs; move a clone into it.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self::new()
     }
 }

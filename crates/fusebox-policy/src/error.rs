@@ -6,10 +6,25 @@ use std::time::Duration;
 
 use fusebox_breaker::CallNotPermitted;
 
+use crate::budget::BudgetExceeded;
+use crate::loops::LoopDetected;
+
 /// Why a guarded call gave no answer. `attempts` counts the operations that were started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError<E> {
+    /// A budget has not enough left; its source says when it will.
+    #[error("over budget; nothing was called")]
+    BudgetExceeded {
+        /// The budget's refusal.
+        source: BudgetExceeded,
+    },
+    /// The call repeats itself; its source says how often it did.
+    #[error("the call goes round in a loop; nothing was called")]
+    LoopDetected {
+        /// The loop detector's refusal.
+        source: LoopDetected,
+    },
     /// The breaker refused the attempt that would have been next; its source says when to come back.
     #[error("not permitted by the breaker, come back later; {}", earlier(*attempts))]
     NotPermitted {
@@ -78,6 +93,10 @@ pub enum CallError<E> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallErrorKind {
+    /// [`CallError::BudgetExceeded`].
+    BudgetExceeded,
+    /// [`CallError::LoopDetected`].
+    LoopDetected,
     /// [`CallError::NotPermitted`].
     NotPermitted,
     /// [`CallError::BulkheadFull`].
@@ -97,6 +116,8 @@ pub enum CallErrorKind {
 impl fmt::Display for CallErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::BudgetExceeded => "over budget",
+            Self::LoopDetected => "in a loop",
             Self::NotPermitted => "not permitted by the breaker",
             Self::BulkheadFull => "bulkhead full",
             Self::TimedOut => "attempt timed out",
@@ -112,6 +133,7 @@ impl<E> CallError<E> {
     /// Operations started.
     pub fn attempts(&self) -> u32 {
         match self {
+            Self::BudgetExceeded { .. } | Self::LoopDetected { .. } => 0,
             Self::NotPermitted { attempts, .. }
             | Self::BulkheadFull { attempts, .. }
             | Self::TimedOut { attempts, .. }
@@ -125,6 +147,8 @@ impl<E> CallError<E> {
     /// Which of the variants it is.
     pub fn kind(&self) -> CallErrorKind {
         match self {
+            Self::BudgetExceeded { .. } => CallErrorKind::BudgetExceeded,
+            Self::LoopDetected { .. } => CallErrorKind::LoopDetected,
             Self::NotPermitted { .. } => CallErrorKind::NotPermitted,
             Self::BulkheadFull { .. } => CallErrorKind::BulkheadFull,
             Self::TimedOut { .. } => CallErrorKind::TimedOut,
@@ -139,6 +163,8 @@ impl<E> CallError<E> {
     /// faster.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::BudgetExceeded { source } => source.retry_after,
+            Self::LoopDetected { source } => Some(source.retry_after),
             Self::NotPermitted { source, .. } => source.retry_after,
             Self::FallbackFailed { primary, .. } => primary.retry_after(),
             _ => None,

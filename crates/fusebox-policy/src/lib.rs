@@ -52,6 +52,7 @@
 //! When to open and when to probe: `fusebox-breaker`. Fallbacks and what an agent's errors mean: `fusebox-agent`.
 //! Backoff arithmetic is the `backon` crate's, queueing for a slot tokio's semaphore's.
 
+mod budget;
 mod bulkhead;
 mod call;
 mod classify;
@@ -59,10 +60,13 @@ mod clock;
 mod error;
 mod fallback;
 mod hooks;
+mod loops;
 mod policy;
 mod retry;
 mod retry_budget;
+mod spend;
 
+pub use budget::{Budget, BudgetExceeded, Limits, Reservation, Resource};
 pub use bulkhead::Bulkhead;
 pub use call::Call;
 pub use classify::{Classify, DefaultClassify, Judgement};
@@ -70,6 +74,8 @@ pub use clock::TokioClock;
 pub use error::{CallError, CallErrorKind};
 pub use fallback::{Degraded, Fallback, NoFallback};
 pub use hooks::{Attempt, CallEvent, Hooks, Stop};
+pub use loops::{Fingerprint, LoopDetected, LoopDetector, LoopKind, Visit};
 pub use policy::{Answer, Policy, PolicyBuilder};
 pub use retry::Retry;
 pub use retry_budget::RetryBudget;
+pub use spend::{Meter, Spend};

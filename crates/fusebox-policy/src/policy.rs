@@ -12,17 +12,19 @@ use tokio::time::{Instant, sleep};
 
 pub use self::builder::PolicyBuilder;
 use self::total::{Total, bound, earlier};
+use crate::budget::{Budget, Charge};
 use crate::bulkhead::{Bulkhead, Slot};
 use crate::call::Call;
 use crate::classify::{Classify, Judgement};
 use crate::error::CallError;
 use crate::fallback::{Degraded, Fallback, NoFallback};
 use crate::hooks::{Attempt, CallEvent, Hooks};
+use crate::loops::{LoopDetector, Visit};
 use crate::retry::Retry;
 
 /// How calls to one dependency are made. Clones share breaker, bulkhead, retry budget and fallback.
 ///
-/// Order, outer to inner: fallback, total time-out, retry, bulkhead, breaker, attempt time-out.
+/// Order, outer to inner: fallback, budgets and loop detection, total time-out, retry, bulkhead, breaker, attempt time-out.
 pub struct Policy<F = NoFallback> {
     stages: Stages,
     fallback: Arc<F>,
@@ -36,6 +38,8 @@ struct Stages {
     attempt_timeout: Option<Duration>,
     total_timeout: Option<Duration>,
     fallback_timeout: Option<Duration>,
+    budgets: Vec<Budget>,
+    loops: Option<LoopDetector>,
     bulkhead: Option<Bulkhead>,
 }
 
@@ -130,15 +134,19 @@ impl<F> Policy<F> {
     /// - An attempt past the attempt time-out is dropped and counts as timed out. An attempt cut short by the total
     ///   time-out or the deadline had less than its time, so it counts as cancelled; only where no attempt time-out
     ///   is set does the total one count against the dependency, or a hang would never open the breaker.
+    /// - Each attempt's estimated cost is reserved in every budget: the first before anything else, a retry's before its
+    ///   wait. An attempt that gives a result is charged what its [`Meter`](crate::Meter) says, or the estimate if that
+    ///   says nothing; one that was cut short is charged the larger of both; one that never started, nothing.
     /// - The slot and the permit are held for the attempt and its hook, not for the waits between attempts.
     /// - There is no retry when the bulkhead or the breaker turned the call away, nor when the breaker would still
     ///   refuse after the wait: that ends at once, as not permitted. Where the wait does not fit into the remaining
-    ///   time, or the budget is spent, the last result is the answer.
+    ///   time, or a budget has no room for a retry, the last result is the answer.
     /// - The fallback is asked after every error but [`CallError::Stopped`]. The total time-out does not bound it, the
     ///   caller's deadline does: past it, only a value that is ready at once is taken.
     ///
     /// # Cancellation
     /// Dropping the future gives slot and permit back (counted as cancelled) and drops the operation's future.
+    /// Reservations go back unless the operation was running; then they are charged, since it may have used them up.
     ///
     /// # Errors
     /// [`CallError`], which says how many attempts were started.
@@ -229,13 +237,20 @@ impl Stages {
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
+        let mut visits = self.visit(&call)?;
+        let mut charge = self.reserve(&call)?;
         let total = Total::new(Instant::now(), self.total_timeout, call.deadline);
         let mut waits = self.retry.waits();
         let mut attempts = 0;
         loop {
             let (slot, permit) = self.enter(&total, attempts, hooks).await?;
+            let held = Held {
+                charge,
+                visits: &mut visits,
+                permit,
+            };
             let ended = self
-                .attempt(permit, &total, attempts + 1, classify, hooks, &mut op)
+                .attempt(held, &total, attempts + 1, classify, hooks, &mut op)
                 .await?;
             drop(slot);
             attempts += 1;
@@ -245,6 +260,10 @@ impl Stages {
             if self.will_refuse(wait) {
                 return ended.into_answer(attempts);
             }
+            charge = match self.reserve::<E>(&call) {
+                Ok(charge) => charge,
+                Err(_) => return ended.into_answer(attempts),
+            };
             if self
                 .retry
                 .budget()
@@ -259,6 +278,26 @@ impl Stages {
             });
             sleep(wait).await;
         }
+    }
+
+    /// Asks the loop detectors.
+    fn visit<E>(&self, call: &Call) -> Result<Visits, CallError<E>> {
+        let Some(fingerprint) = call.fingerprint else {
+            return Ok(Visits::default());
+        };
+        let detectors = self.loops.iter().chain(&call.loops);
+        let visits = detectors.map(|detector| detector.enter(fingerprint));
+        match visits.collect() {
+            Ok(visits) => Ok(Visits(visits)),
+            Err(source) => Err(CallError::LoopDetected { source }),
+        }
+    }
+
+    /// Reserves one attempt's cost.
+    fn reserve<E>(&self, call: &Call) -> Result<Charge, CallError<E>> {
+        let budgets = self.budgets.iter().chain(&call.budgets);
+        Charge::reserve(budgets, call.estimate, &call.meter)
+            .map_err(|source| CallError::BudgetExceeded { source })
     }
 
     /// Bulkhead, then breaker.
@@ -300,7 +339,7 @@ impl Stages {
     /// Hook, then the operation under its time-out, then the verdict.
     async fn attempt<T, E, Op, Fut>(
         &self,
-        permit: Permit,
+        held: Held<'_>,
         total: &Total,
         number: u32,
         classify: &impl Classify<T, E>,
@@ -311,6 +350,11 @@ impl Stages {
         Op: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        let Held {
+            mut charge,
+            visits,
+            permit,
+        } = held;
         let attempts = number - 1;
         let attempt = self.begin(Instant::now(), number, total);
         match total.bound(hooks.before_attempt(&attempt)).await {
@@ -327,6 +371,8 @@ impl Stages {
         {
             budget.deposit();
         }
+        charge.begin();
+        visits.begin();
         let started = Instant::now();
         let attempt = self.begin(started, number, total);
         hooks.event(CallEvent::AttemptStarted { number });
@@ -342,17 +388,21 @@ impl Stages {
             Some(result) => {
                 let judgement = classify.classify(&result);
                 permit.record(judgement.verdict);
+                charge.settle();
+                visits.end(has_failed(&result, judgement.verdict));
                 ended(judgement.verdict);
                 Ok(Ended::Judged { result, judgement })
             }
             None => match self.blame(&attempt, started, total) {
                 Blame::Attempt(limit) => {
                     permit.failure(FailureKind::TimedOut);
+                    visits.end(true);
                     ended(Verdict::Failure(FailureKind::TimedOut));
                     Ok(Ended::TimedOut { limit })
                 }
                 Blame::Total => {
                     permit.failure(FailureKind::TimedOut);
+                    visits.end(true);
                     ended(Verdict::Failure(FailureKind::TimedOut));
                     Err(total.timed_out(number))
                 }
@@ -411,6 +461,32 @@ impl Stages {
             Availability::Ready | Availability::ProbeReady => false,
         }
     }
+}
+
+/// What an attempt holds beside its slot.
+struct Held<'a> {
+    charge: Charge,
+    visits: &'a mut Visits,
+    permit: Permit,
+}
+
+/// The call as its loop detectors know it.
+#[derive(Default)]
+struct Visits(Vec<Visit>);
+
+impl Visits {
+    fn begin(&mut self) {
+        self.0.iter_mut().for_each(Visit::begin);
+    }
+
+    fn end(&mut self, failed: bool) {
+        self.0.iter_mut().for_each(|visit| visit.end(failed));
+    }
+}
+
+/// Whether the caller will make nothing of it: an error, the caller's own fault included, or a value judged a failure.
+fn has_failed<T, E>(result: &Result<T, E>, verdict: Verdict) -> bool {
+    result.is_err() || !matches!(verdict, Verdict::Success | Verdict::Neutral)
 }
 
 /// The end of an attempt after which the call may go on.

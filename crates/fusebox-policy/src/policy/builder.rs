@@ -7,8 +7,10 @@ use fusebox_breaker::Breaker;
 use fusebox_breaker::presets::Preset;
 
 use super::{Policy, Stages};
+use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::fallback::NoFallback;
+use crate::loops::LoopDetector;
 use crate::retry::Retry;
 
 /// Collects a policy's stages.
@@ -28,6 +30,8 @@ impl PolicyBuilder {
                 attempt_timeout: None,
                 total_timeout: None,
                 fallback_timeout: None,
+                budgets: Vec::new(),
+                loops: None,
                 bulkhead: None,
             },
             fallback: NoFallback,
@@ -48,6 +52,18 @@ impl<F> PolicyBuilder<F> {
     /// caller's deadline holds in any case.
     pub fn fallback_timeout(mut self, limit: Duration) -> Self {
         self.stages.fallback_timeout = Some(limit);
+        self
+    }
+
+    /// Reserves each attempt's cost in one more budget. Default: no budgets but the call's own.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.stages.budgets.push(budget);
+        self
+    }
+
+    /// Refuses calls that repeat themselves, if they say which call they are. Default: no detector but the call's own.
+    pub fn loop_detector(mut self, detector: LoopDetector) -> Self {
+        self.stages.loops = Some(detector);
         self
     }
 

@@ -1,6 +1,7 @@
 //! Policies through their public API, on paused time.
 
 mod bench;
+mod budgets;
 mod cancellation;
 mod fallbacks;
 mod limits;
