@@ -1,8 +1,11 @@
 //! What a policy is told about one call.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::budget::Budget;
+use crate::bulkhead::Priority;
 use crate::loops::{Fingerprint, LoopDetector};
 use crate::spend::{Meter, Spend};
 
@@ -16,6 +19,8 @@ pub struct Call {
     pub(crate) budgets: Vec<Budget>,
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) loops: Option<LoopDetector>,
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) priority: Priority,
 }
 
 impl Call {
@@ -28,6 +33,8 @@ impl Call {
             budgets: Vec::new(),
             fingerprint: None,
             loops: None,
+            tenant: None,
+            priority: Priority::NORMAL,
         }
     }
 
@@ -44,7 +51,8 @@ impl Call {
         self
     }
 
-    /// Charges one more budget beside the policy's own, for instance the run's or the tenant's.
+    /// Charges one more budget beside the policy's own, for instance the run's or the tenant's. One given twice is
+    /// charged twice.
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budgets.push(budget);
         self
@@ -59,6 +67,18 @@ impl Call {
     /// Asks one more loop detector beside the policy's own, for instance the run's. Needs a fingerprint.
     pub fn with_loop_detector(mut self, detector: LoopDetector) -> Self {
         self.loops = Some(detector);
+        self
+    }
+
+    /// Whose call it is, for the bulkhead's turns. Default: nobody's; such calls take turns as one tenant.
+    pub fn with_tenant(mut self, tenant: impl Into<Arc<str>>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// How urgent it is, for the bulkhead's queue. Default [`Priority::NORMAL`].
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 

@@ -67,7 +67,7 @@ mod retry_budget;
 mod spend;
 
 pub use budget::{Budget, BudgetExceeded, Limits, Reservation, Resource};
-pub use bulkhead::Bulkhead;
+pub use bulkhead::{Bulkhead, Priority};
 pub use call::Call;
 pub use classify::{Classify, DefaultClassify, Judgement};
 pub use clock::TokioClock;

@@ -243,7 +243,7 @@ impl Stages {
         let mut waits = self.retry.waits();
         let mut attempts = 0;
         loop {
-            let (slot, permit) = self.enter(&total, attempts, hooks).await?;
+            let (slot, permit) = self.enter(&call, &total, attempts, hooks).await?;
             let held = Held {
                 charge,
                 visits: &mut visits,
@@ -303,6 +303,7 @@ impl Stages {
     /// Bulkhead, then breaker.
     async fn enter<E>(
         &self,
+        call: &Call,
         total: &Total,
         attempts: u32,
         hooks: &impl Hooks,
@@ -313,7 +314,9 @@ impl Stages {
         let slot = match &self.bulkhead {
             None => None,
             Some(bulkhead) => {
-                let slot = bulkhead.acquire(|| hooks.event(CallEvent::Queued));
+                let slot = bulkhead.acquire(call.priority, &call.tenant, || {
+                    hooks.event(CallEvent::Queued);
+                });
                 let slot = total
                     .bound(slot)
                     .await

@@ -5,5 +5,6 @@ mod budgets;
 mod cancellation;
 mod fallbacks;
 mod limits;
+mod queue;
 mod retries;
 mod stages;
