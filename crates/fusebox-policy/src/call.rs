@@ -21,6 +21,7 @@ pub struct Call {
     pub(crate) loops: Option<LoopDetector>,
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) priority: Priority,
+    pub(crate) weight: u32,
 }
 
 impl Call {
@@ -35,6 +36,7 @@ impl Call {
             loops: None,
             tenant: None,
             priority: Priority::NORMAL,
+            weight: 1,
         }
     }
 
@@ -79,6 +81,13 @@ impl Call {
     /// How urgent it is, for the bulkhead's queue. Default [`Priority::NORMAL`].
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Units of the rate limit that each attempt takes (0 is read as 1). Default 1.
+    #[cfg(feature = "rate-limit")]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
         self
     }
 

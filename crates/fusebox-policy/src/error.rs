@@ -33,6 +33,16 @@ pub enum CallError<E> {
         /// Attempts started before.
         attempts: u32,
     },
+    /// The rate limit's turn for it would come too late. Only with the feature `rate-limit`.
+    #[error("rate limit `{name}` is reached, {}; {}", next_try(*retry_after), earlier(*attempts))]
+    RateLimited {
+        /// The rate limit's name.
+        name: Arc<str>,
+        /// When it would have been let through; `None` if its weight is larger than the burst.
+        retry_after: Option<Duration>,
+        /// Attempts started before.
+        attempts: u32,
+    },
     /// No slot became free in time, or too many were queueing already.
     #[error("bulkhead `{name}` is full with {limit} concurrent calls, gave up after {waited:?}; {}", earlier(*attempts))]
     BulkheadFull {
@@ -99,6 +109,8 @@ pub enum CallErrorKind {
     LoopDetected,
     /// [`CallError::NotPermitted`].
     NotPermitted,
+    /// [`CallError::RateLimited`].
+    RateLimited,
     /// [`CallError::BulkheadFull`].
     BulkheadFull,
     /// [`CallError::TimedOut`].
@@ -119,6 +131,7 @@ impl fmt::Display for CallErrorKind {
             Self::BudgetExceeded => "over budget",
             Self::LoopDetected => "in a loop",
             Self::NotPermitted => "not permitted by the breaker",
+            Self::RateLimited => "rate limited",
             Self::BulkheadFull => "bulkhead full",
             Self::TimedOut => "attempt timed out",
             Self::TotalTimedOut => "timed out in total",
@@ -135,6 +148,7 @@ impl<E> CallError<E> {
         match self {
             Self::BudgetExceeded { .. } | Self::LoopDetected { .. } => 0,
             Self::NotPermitted { attempts, .. }
+            | Self::RateLimited { attempts, .. }
             | Self::BulkheadFull { attempts, .. }
             | Self::TimedOut { attempts, .. }
             | Self::TotalTimedOut { attempts, .. }
@@ -150,6 +164,7 @@ impl<E> CallError<E> {
             Self::BudgetExceeded { .. } => CallErrorKind::BudgetExceeded,
             Self::LoopDetected { .. } => CallErrorKind::LoopDetected,
             Self::NotPermitted { .. } => CallErrorKind::NotPermitted,
+            Self::RateLimited { .. } => CallErrorKind::RateLimited,
             Self::BulkheadFull { .. } => CallErrorKind::BulkheadFull,
             Self::TimedOut { .. } => CallErrorKind::TimedOut,
             Self::TotalTimedOut { .. } => CallErrorKind::TotalTimedOut,
@@ -166,6 +181,7 @@ impl<E> CallError<E> {
             Self::BudgetExceeded { source } => source.retry_after,
             Self::LoopDetected { source } => Some(source.retry_after),
             Self::NotPermitted { source, .. } => source.retry_after,
+            Self::RateLimited { retry_after, .. } => *retry_after,
             Self::FallbackFailed { primary, .. } => primary.retry_after(),
             _ => None,
         }
@@ -184,6 +200,13 @@ impl<E> CallError<E> {
             primary: Box::new(self),
         }
     }
+}
+
+fn next_try(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(
+        || "and the call is heavier than its burst: split it".to_owned(),
+        |after| format!("next try in {after:?}"),
+    )
 }
 
 fn earlier(attempts: u32) -> String {

@@ -62,6 +62,8 @@ mod fallback;
 mod hooks;
 mod loops;
 mod policy;
+#[cfg_attr(not(feature = "rate-limit"), path = "rate_limit_off.rs")]
+mod rate_limit;
 mod retry;
 mod retry_budget;
 mod spend;
@@ -76,6 +78,8 @@ pub use fallback::{Degraded, Fallback, NoFallback};
 pub use hooks::{Attempt, CallEvent, Hooks, Stop};
 pub use loops::{Fingerprint, LoopDetected, LoopDetector, LoopKind, Visit};
 pub use policy::{Answer, Policy, PolicyBuilder};
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::RateLimit;
 pub use retry::Retry;
 pub use retry_budget::RetryBudget;
 pub use spend::{Meter, Spend};

@@ -20,11 +20,12 @@ use crate::error::CallError;
 use crate::fallback::{Degraded, Fallback, NoFallback};
 use crate::hooks::{Attempt, CallEvent, Hooks};
 use crate::loops::{LoopDetector, Visit};
+use crate::rate_limit::{RateLimit, RatePermit};
 use crate::retry::Retry;
 
 /// How calls to one dependency are made. Clones share breaker, bulkhead, retry budget and fallback.
 ///
-/// Order, outer to inner: fallback, budgets and loop detection, total time-out, retry, bulkhead, breaker, attempt time-out.
+/// Order, outer to inner: fallback, budgets and loop detection, total time-out, retry, rate limit, bulkhead, breaker, attempt time-out.
 pub struct Policy<F = NoFallback> {
     stages: Stages,
     fallback: Arc<F>,
@@ -40,6 +41,7 @@ struct Stages {
     fallback_timeout: Option<Duration>,
     budgets: Vec<Budget>,
     loops: Option<LoopDetector>,
+    rate_limit: Option<RateLimit>,
     bulkhead: Option<Bulkhead>,
 }
 
@@ -81,6 +83,12 @@ impl<F> Policy<F> {
     /// The total time-out, if one is set.
     pub fn total_timeout(&self) -> Option<Duration> {
         self.stages.total_timeout
+    }
+
+    /// The rate limit, if one is set.
+    #[cfg(feature = "rate-limit")]
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.stages.rate_limit.as_ref()
     }
 
     /// The bulkhead, if one is set.
@@ -137,15 +145,17 @@ impl<F> Policy<F> {
     /// - Each attempt's estimated cost is reserved in every budget: the first before anything else, a retry's before its
     ///   wait. An attempt that gives a result is charged what its [`Meter`](crate::Meter) says, or the estimate if that
     ///   says nothing; one that was cut short is charged the larger of both; one that never started, nothing.
-    /// - The slot and the permit are held for the attempt and its hook, not for the waits between attempts.
-    /// - There is no retry when the bulkhead or the breaker turned the call away, nor when the breaker would still
+    /// - The slot and the permit are held for the attempt and its hook, not for the waits between attempts. Each attempt
+    ///   takes its units of the rate limit anew, and uses them up when its operation starts.
+    /// - There is no retry when the rate limit, the bulkhead or the breaker turned the call away, nor when the breaker would still
     ///   refuse after the wait: that ends at once, as not permitted. Where the wait does not fit into the remaining
     ///   time, or a budget has no room for a retry, the last result is the answer.
     /// - The fallback is asked after every error but [`CallError::Stopped`]. The total time-out does not bound it, the
     ///   caller's deadline does: past it, only a value that is ready at once is taken.
     ///
     /// # Cancellation
-    /// Dropping the future gives slot and permit back (counted as cancelled) and drops the operation's future.
+    /// Dropping the future leaves the queues of rate limit and bulkhead, gives slot and permit back (counted as
+    /// cancelled) and drops the operation's future.
     /// Reservations go back unless the operation was running; then they are charged, since it may have used them up.
     ///
     /// # Errors
@@ -243,16 +253,15 @@ impl Stages {
         let mut waits = self.retry.waits();
         let mut attempts = 0;
         loop {
-            let (slot, permit) = self.enter(&call, &total, attempts, hooks).await?;
+            let entered = self.enter(&call, &total, attempts, hooks).await?;
             let held = Held {
                 charge,
                 visits: &mut visits,
-                permit,
+                entered,
             };
             let ended = self
                 .attempt(held, &total, attempts + 1, classify, hooks, &mut op)
                 .await?;
-            drop(slot);
             attempts += 1;
             let Some(wait) = self.next_wait(&ended, &mut waits, &total) else {
                 return ended.into_answer(attempts);
@@ -300,43 +309,75 @@ impl Stages {
             .map_err(|source| CallError::BudgetExceeded { source })
     }
 
-    /// Bulkhead, then breaker.
+    /// Rate limit, then bulkhead, then breaker. What a later one turns away gives back what the earlier ones gave.
     async fn enter<E>(
         &self,
         call: &Call,
         total: &Total,
         attempts: u32,
         hooks: &impl Hooks,
-    ) -> Result<(Option<Slot>, Permit), CallError<E>> {
+    ) -> Result<Entered, CallError<E>> {
         if total.is_over() {
             return Err(total.timed_out(attempts));
         }
-        let slot = match &self.bulkhead {
-            None => None,
-            Some(bulkhead) => {
-                let slot = bulkhead.acquire(call.priority, &call.tenant, || {
-                    hooks.event(CallEvent::Queued);
-                });
-                let slot = total
-                    .bound(slot)
-                    .await
-                    .ok_or_else(|| total.timed_out(attempts))?
-                    .map_err(|full| CallError::BulkheadFull {
-                        name: bulkhead.name().clone(),
-                        limit: bulkhead.limit(),
-                        waited: full.waited,
-                        attempts,
-                    })?;
-                Some(slot)
-            }
-        };
+        let throttled = self.throttle(call, attempts, hooks);
+        let rate = total.bound(throttled).await;
+        let rate = rate.ok_or_else(|| total.timed_out(attempts))??;
+        let queued = self.queue(call, attempts, hooks);
+        let slot = total.bound(queued).await;
+        let slot = slot.ok_or_else(|| total.timed_out(attempts))??;
         let permit = self.breaker.try_acquire().map_err(|source| {
             hooks.event(CallEvent::NotPermitted {
                 retry_after: source.retry_after,
             });
             CallError::NotPermitted { source, attempts }
         })?;
-        Ok((slot, permit))
+        Ok(Entered { rate, slot, permit })
+    }
+
+    async fn throttle<E>(
+        &self,
+        call: &Call,
+        attempts: u32,
+        hooks: &impl Hooks,
+    ) -> Result<Option<RatePermit>, CallError<E>> {
+        let Some(limit) = &self.rate_limit else {
+            return Ok(None);
+        };
+        let permit = limit.acquire(call.weight, |wait| {
+            hooks.event(CallEvent::Throttled { wait });
+        });
+        match permit.await {
+            Ok(permit) => Ok(Some(permit)),
+            Err(limited) => Err(CallError::RateLimited {
+                name: limit.name().clone(),
+                retry_after: limited.retry_after,
+                attempts,
+            }),
+        }
+    }
+
+    async fn queue<E>(
+        &self,
+        call: &Call,
+        attempts: u32,
+        hooks: &impl Hooks,
+    ) -> Result<Option<Slot>, CallError<E>> {
+        let Some(bulkhead) = &self.bulkhead else {
+            return Ok(None);
+        };
+        let slot = bulkhead.acquire(call.priority, &call.tenant, || {
+            hooks.event(CallEvent::Queued);
+        });
+        match slot.await {
+            Ok(slot) => Ok(Some(slot)),
+            Err(full) => Err(CallError::BulkheadFull {
+                name: bulkhead.name().clone(),
+                limit: bulkhead.limit(),
+                waited: full.waited,
+                attempts,
+            }),
+        }
     }
 
     /// Hook, then the operation under its time-out, then the verdict.
@@ -356,8 +397,14 @@ impl Stages {
         let Held {
             mut charge,
             visits,
-            permit,
+            entered,
         } = held;
+        // Kept to the end of the attempt.
+        let Entered {
+            rate,
+            slot: _slot,
+            permit,
+        } = entered;
         let attempts = number - 1;
         let attempt = self.begin(Instant::now(), number, total);
         match total.bound(hooks.before_attempt(&attempt)).await {
@@ -374,6 +421,7 @@ impl Stages {
         {
             budget.deposit();
         }
+        rate.into_iter().for_each(RatePermit::spend);
         charge.begin();
         visits.begin();
         let started = Instant::now();
@@ -466,11 +514,18 @@ impl Stages {
     }
 }
 
-/// What an attempt holds beside its slot.
+/// What an attempt holds.
 struct Held<'a> {
     charge: Charge,
     visits: &'a mut Visits,
+    entered: Entered,
+}
+
+/// What the inner stages gave. Dropped in this order: the slot is passed on when the rest is back.
+struct Entered {
     permit: Permit,
+    rate: Option<RatePermit>,
+    slot: Option<Slot>,
 }
 
 /// The call as its loop detectors know it.

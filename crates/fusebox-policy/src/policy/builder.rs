@@ -11,6 +11,8 @@ use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::fallback::NoFallback;
 use crate::loops::LoopDetector;
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::RateLimit;
 use crate::retry::Retry;
 
 /// Collects a policy's stages.
@@ -32,6 +34,7 @@ impl PolicyBuilder {
                 fallback_timeout: None,
                 budgets: Vec::new(),
                 loops: None,
+                rate_limit: None,
                 bulkhead: None,
             },
             fallback: NoFallback,
@@ -82,6 +85,13 @@ impl<F> PolicyBuilder<F> {
     /// How long all attempts, queues and waits of one call may take together. Default: no limit.
     pub fn total_timeout(mut self, limit: Duration) -> Self {
         self.stages.total_timeout = Some(limit);
+        self
+    }
+
+    /// Limits calls per time. Default: no limit.
+    #[cfg(feature = "rate-limit")]
+    pub fn rate_limit(mut self, rate_limit: RateLimit) -> Self {
+        self.stages.rate_limit = Some(rate_limit);
         self
     }
 

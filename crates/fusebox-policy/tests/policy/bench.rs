@@ -82,6 +82,7 @@ impl Hooks for Recorder {
 
     fn event(&self, event: CallEvent) {
         self.write(match event {
+            CallEvent::Throttled { wait } => format!("throttled for {wait:?}"),
             CallEvent::Queued => "queued".to_owned(),
             CallEvent::NotPermitted { .. } => "not permitted".to_owned(),
             CallEvent::AttemptStarted { number } => format!("started {number}"),
