@@ -26,6 +26,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// A start for one tenant of a large language model: 50,000 tokens a minute, about what a few agents use, and
+    /// 100 US dollars in all, so that a mistake costs no more than that.
+    pub const LLM: Self = Self::new()
+        .with_tokens_per_window(50_000)
+        .with_total_micro_dollars(100_000_000);
+
     /// No limits, and a window of a minute.
     pub const fn new() -> Self {
         Self {

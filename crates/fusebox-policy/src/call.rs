@@ -1,6 +1,6 @@
 //! What a policy is told about one call.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
 
@@ -15,7 +15,8 @@ use crate::spend::{Meter, Spend};
 pub struct Call {
     pub(crate) deadline: Option<Instant>,
     pub(crate) estimate: Spend,
-    pub(crate) meter: Meter,
+    /// Made when first asked for: most calls need none.
+    pub(crate) meter: OnceLock<Meter>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) loops: Option<LoopDetector>,
@@ -30,7 +31,7 @@ impl Call {
         Self {
             deadline: None,
             estimate: Spend::LEAST,
-            meter: Meter::new(),
+            meter: OnceLock::new(),
             budgets: Vec::new(),
             fingerprint: None,
             loops: None,
@@ -93,7 +94,7 @@ impl Call {
 
     /// Where the operation reports what it costs; move a clone into it.
     pub fn meter(&self) -> &Meter {
-        &self.meter
+        self.meter.get_or_init(Meter::new)
     }
 }
 

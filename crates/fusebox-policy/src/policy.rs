@@ -305,7 +305,7 @@ impl Stages {
     /// Reserves one attempt's cost.
     fn reserve<E>(&self, call: &Call) -> Result<Charge, CallError<E>> {
         let budgets = self.budgets.iter().chain(&call.budgets);
-        Charge::reserve(budgets, call.estimate, &call.meter)
+        Charge::reserve(budgets, call.estimate, call.meter.get())
             .map_err(|source| CallError::BudgetExceeded { source })
     }
 

@@ -9,7 +9,7 @@ use crate::spend::{Meter, Spend};
 pub(crate) struct Charge {
     reservations: Vec<Reservation>,
     estimate: Spend,
-    meter: Meter,
+    meter: Option<Meter>,
     has_begun: bool,
 }
 
@@ -18,7 +18,7 @@ impl Charge {
     pub(crate) fn reserve<'a>(
         budgets: impl Iterator<Item = &'a Budget>,
         estimate: Spend,
-        meter: &Meter,
+        meter: Option<&Meter>,
     ) -> Result<Self, BudgetExceeded> {
         let reservations = budgets
             .map(|budget| budget.reserve(estimate))
@@ -26,7 +26,7 @@ impl Charge {
         Ok(Self {
             reservations,
             estimate,
-            meter: meter.clone(),
+            meter: meter.cloned(),
             has_begun: false,
         })
     }
@@ -39,8 +39,12 @@ impl Charge {
 
     /// The operation gave a result: it costs what the meter says, or the estimate if that says nothing.
     pub(crate) fn settle(mut self) {
-        let actual = self.meter.take().unwrap_or(self.estimate);
+        let actual = self.recorded().unwrap_or(self.estimate);
         self.charge(actual);
+    }
+
+    fn recorded(&self) -> Option<Spend> {
+        self.meter.as_ref().and_then(Meter::take)
     }
 
     fn charge(&mut self, actual: Spend) {
@@ -53,7 +57,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if self.has_begun && !self.reservations.is_empty() {
-            let recorded = self.meter.take().unwrap_or_default();
+            let recorded = self.recorded().unwrap_or_default();
             self.charge(recorded.max(self.estimate));
         }
     }
