@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fusebox::agent::{Agent, FaultPlan};
+use fusebox::agent::{Agent, FaultPlan, Schema};
 use fusebox::endpoints::{CommandAgent, OutputFormat};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, CommandSpec, WorkflowFile};
 use serde_json::Value;
@@ -66,6 +66,44 @@ pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
                 review::names().collect::<Vec<_>>().join(", ")
             );
             return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file with an output schema that is none.
+pub(crate) fn check_schemas(file: &WorkflowFile) -> Result<(), Failure> {
+    for (name, spec) in &file.agents {
+        if let Some(Err(error)) = spec
+            .output_schema
+            .as_ref()
+            .map(|schema| Schema::compile("output_schema", schema))
+        {
+            let message = format!("agent `{name}`: {error}");
+            let help = "write a JSON Schema, such as { type = \"object\", required = [\"name\"] }";
+            return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file whose commands hold placeholders that no run could fill.
+pub(crate) fn check_placeholders(file: &WorkflowFile) -> Result<(), Failure> {
+    let names = file.inputs.iter().map(|input| input.name.clone());
+    let inputs: Value = names.map(|name| (name, Value::from(""))).collect();
+    for (name, spec) in &file.agents {
+        if let AgentKind::Command(command) = &spec.kind {
+            let texts = [&command.program].into_iter().chain(&command.args);
+            let mut texts = texts.chain(&command.dir).chain(command.env.values());
+            if let Some(error) = texts.find_map(|text| fill(text, &inputs).err()) {
+                let known: Vec<&str> = file.inputs.iter().map(|i| i.name.as_str()).collect();
+                let help = match known.as_slice() {
+                    [] => "the file declares no inputs".to_owned(),
+                    known => format!("inputs: {}", known.join(", ")),
+                };
+                let message = format!("agent `{name}`: {error}");
+                return Err(file.error_at_agent(name, message, help).into());
+            }
         }
     }
     Ok(())
@@ -135,17 +173,25 @@ fn make_command(
 }
 
 /// Puts `{input.NAME}` and `{fusebox}` (this executable) in their places. Whatever is filled in stays
-/// one argument: no shell sees it.
+/// one argument: no shell sees it. Braces around anything but one word, and a shell's `${NAME}`, are
+/// the program's own.
 fn fill(text: &str, input: &Value) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         filled += before;
-        let Some((name, behind)) = after.split_once('}') else {
-            return Err(format!(
-                "`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}"
-            ));
-        };
+        rest = after;
+        let word = after.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
+        let (name, behind) = after.split_at(word.unwrap_or(after.len()));
+        let closed = behind.strip_prefix('}');
+        let is_word = closed.is_some() && !name.is_empty() || name.starts_with("input.");
+        if before.ends_with('$') || !is_word {
+            filled.push('{');
+            continue;
+        }
+        rest = closed.ok_or_else(|| {
+            format!("`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}")
+        })?;
         match name.strip_prefix("input.") {
             Some(name) => {
                 let value = input[name].as_str();
@@ -164,7 +210,6 @@ fn fill(text: &str, input: &Value) -> Result<String, String> {
                 ));
             }
         }
-        rest = behind;
     }
     Ok(filled + rest)
 }
@@ -184,6 +229,20 @@ mod tests {
         );
         for bad in ["{input.other}", "{path}", "{input.path"] {
             assert!(fill(bad, &input).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn braces_that_are_no_placeholder_are_the_programs_own() {
+        for text in [
+            "{\"a\": {}}",
+            "{ print $1 }",
+            "echo ${HOME}",
+            "{",
+            "{}",
+            "a}{",
+        ] {
+            assert_eq!(fill(text, &json!({})).unwrap(), text);
         }
     }
 }

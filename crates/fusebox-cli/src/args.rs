@@ -110,7 +110,7 @@ pub(crate) struct PlaceArgs {
     /// The directory for reports and, unless --state says otherwise, for the journals
     #[arg(long, value_name = "DIR", default_value = ".fusebox")]
     pub(crate) state_dir: PathBuf,
-    /// The store of the journals: sqlite:FILE, redis://HOST[:PORT], rediss://…, memory:
+    /// The store of the journals: sqlite:FILE, redis://HOST:PORT, memory:
     #[arg(long, value_name = "URL")]
     pub(crate) state: Option<String>,
 }

@@ -9,43 +9,19 @@ use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
 use fusebox::orchestrator::file::WorkflowFile;
 use fusebox::orchestrator::{Event, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
-use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
-use crate::inspect;
 use crate::output;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::progress::Progress;
 use crate::source::{self, Source};
-
-/// The document of `run --json`, `resume --json` and `show --json`.
-#[derive(Serialize)]
-pub(crate) struct Document {
-    #[serde(flatten)]
-    run: RunReport,
-    /// The chief report file, where it exists.
-    report: Option<PathBuf>,
-    /// All report files that exist.
-    reports: Vec<PathBuf>,
-}
-
-impl Document {
-    pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
-        let files = file.reports.iter().map(|name| artifacts.join(name));
-        let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-        Self {
-            run,
-            report: reports.first().cloned(),
-            reports,
-        }
-    }
-}
+use crate::summary::{self, Document};
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
@@ -66,9 +42,9 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
-    let place = Place::open(&args.place).await?;
+    let place = Place::look(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
-    let record = record.ok_or_else(|| inspect::no_such_run(&args.run, &args.place))?;
+    let record = record.ok_or_else(|| place::no_such_run(&args.run, &args.place))?;
     let source: Source = serde_json::from_value(record.attachment.clone())
         .context("the run was not started by this command, so its agents are not known here")
         .map_err(Failure::Misuse)?;
@@ -116,12 +92,13 @@ impl Job<'_> {
         }
         let report = result?;
         if let Some(metrics) = metrics {
-            metrics.write(&engine, &self.file).await?;
+            metrics.write(&engine, &self.file).await;
         }
         self.conclude(report, &artifacts)
     }
 
     fn wrapping(&self) -> Result<Wrapping, Failure> {
+        let faults = Wrapping::faults(&self.how.faults, &self.file)?;
         let log = self
             .how
             .execution_log
@@ -129,7 +106,7 @@ impl Job<'_> {
             .map(ExecutionLog::open)
             .transpose()?;
         Ok(Wrapping {
-            faults: Wrapping::faults(&self.how.faults, &self.file)?,
+            faults,
             seed: self
                 .how
                 .seed
@@ -172,10 +149,12 @@ impl Job<'_> {
         };
         let exporter = prometheus::install().map_err(|error| Failure::environment(error.into()))?;
         let mut events = engine.subscribe();
-        let task = tokio::spawn(async move { count(&mut events).await });
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move { count(&mut events, &mut stopped).await });
         Ok(Some(Metrics {
             path: path.clone(),
             exporter,
+            stop,
             task,
         }))
     }
@@ -186,7 +165,7 @@ impl Job<'_> {
         if self.how.json {
             output::document(&document);
         } else {
-            inspect::print_report(
+            summary::print_report(
                 &document.run,
                 &document.reports,
                 &self.file,
@@ -201,36 +180,38 @@ impl Job<'_> {
 struct Metrics {
     path: PathBuf,
     exporter: prometheus::Exporter,
+    stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Metrics {
-    async fn write(self, engine: &Engine, file: &WorkflowFile) -> Result<(), Failure> {
-        // The last event is the run's end, and the task stops there.
+    /// A file that cannot be written takes nothing from the run.
+    async fn write(self, engine: &Engine, file: &WorkflowFile) {
+        let _ = self.stop.send(());
         let _ = self.task.await;
         let breakers = BreakerMetrics::new();
         for breaker in file.agents.keys().filter_map(|agent| engine.breaker(agent)) {
             breakers.counts(breaker);
         }
-        let written = tokio::fs::write(&self.path, self.exporter.render()).await;
-        let written = written
-            .with_context(|| format!("--metrics {} could not be written", self.path.display()));
-        written.map_err(Failure::environment)
+        if let Err(error) = tokio::fs::write(&self.path, self.exporter.render()).await {
+            let path = self.path.display();
+            output::complain(&format!("--metrics {path} could not be written: {error}"));
+        }
     }
 }
 
-async fn count(events: &mut broadcast::Receiver<Event>) {
+/// Counts until stopped, and then what had been sent before.
+async fn count(events: &mut broadcast::Receiver<Event>, stopped: &mut oneshot::Receiver<()>) {
     let metrics = RunMetrics;
     loop {
-        match events.recv().await {
-            Ok(event) => {
-                metrics.event(&event);
-                if crate::progress::is_last(&event) {
-                    return;
-                }
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Ok(event) => metrics.event(&event),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            _ = &mut *stopped => return,
         }
     }
 }

@@ -15,6 +15,7 @@ mod place;
 mod progress;
 mod review;
 mod source;
+mod summary;
 
 use std::process::ExitCode;
 

@@ -41,7 +41,7 @@ impl Progress {
 }
 
 /// Whether nothing follows the event.
-pub(crate) fn is_last(event: &Event) -> bool {
+fn is_last(event: &Event) -> bool {
     matches!(event.kind, EventKind::RunEnded { .. })
 }
 

@@ -36,10 +36,12 @@ impl Source {
         })
     }
 
-    /// Reads and checks the workflow, the Rust functions it names included.
+    /// Reads and checks the workflow, the Rust functions and placeholders it names included.
     pub(crate) fn parse(&self) -> Result<WorkflowFile, Failure> {
         let file = WorkflowFile::parse(&self.name, &self.text)?;
         crate::agents::check_functions(&file)?;
+        crate::agents::check_placeholders(&file)?;
+        crate::agents::check_schemas(&file)?;
         Ok(file)
     }
 }

@@ -6,8 +6,14 @@
 //! ```
 //!
 //! prints `progress: reading done` and `{"a":[1,2]}`. Kill it with SIGKILL while the program runs:
-//! the program dies, too.
+//! the program dies, too. Without arguments it runs `echo`.
+//!
+//! Prints:
+//! ```text
+//! {"hello":"world"}
+//! ```
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -27,9 +33,14 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args_os().skip(1);
-    let program = args.next().ok_or("name a program to run")?;
-    let input = io::read_to_string(io::stdin())?;
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut input = String::new();
+    if args.is_empty() {
+        args = vec!["echo".into(), r#"{"hello": "world"}"#.into()];
+    } else {
+        input = io::read_to_string(io::stdin())?;
+    }
+    let program = args.remove(0);
     let input = match input.trim() {
         "" => serde_json::Value::Null,
         json => serde_json::from_str(json)?,

@@ -1,7 +1,5 @@
 //! What happens in a run, as it happens: for progress displays, metrics and tests.
 
-use std::time::Duration;
-
 use fusebox_breaker::State;
 use serde::{Deserialize, Serialize};
 
@@ -158,9 +156,4 @@ impl EventKind {
                 | Self::StoreBack
         )
     }
-}
-
-/// Whole milliseconds of `duration`, saturating.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -23,14 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::call::{Answered, Refused, StepHooks};
 use crate::digest::sha256_hex;
-use crate::engine::{Member, Shared};
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
 use crate::ledger::Ledger;
-use crate::record::{SavedBreaker, StepRecord, now_ms};
+use crate::record::{SavedBreaker, StepRecord};
 use crate::report::RunReport;
 use crate::run_id::RunId;
+use crate::shared::{Member, Shared};
 use crate::status::StepStatus;
+use crate::time::{millis, now_ms, short};
 use crate::workflow::{OnUnavailable, Step, Workflow};
 
 /// The most bytes one step's output may have: what every store takes as one value, less its framing.
@@ -78,6 +79,10 @@ enum Message {
         step: String,
         ack: oneshot::Sender<()>,
     },
+    /// An attempt is being made: its breaker may have moved.
+    Look,
+    /// Something to tell, in its place.
+    Told(EventKind),
     /// The call is over.
     Ended {
         step: String,
@@ -235,6 +240,8 @@ impl Run {
                 // The agent's task may have been stopped meanwhile; then nobody waits.
                 let _ = ack.send(());
             }
+            Message::Look => {}
+            Message::Told(event) => self.tell(event),
             Message::Ended { step, result } => self.ended(&step, result),
         }
         Ok(())
@@ -464,13 +471,11 @@ impl Run {
             .expect("only steps of the workflow are run");
         let task = Task::new(self.task_input(step));
         let hooks = StepHooks {
-            shared: Arc::clone(&self.shared),
-            run: self.id.clone(),
             step: name.to_owned(),
             sender: self.sender.clone(),
             timed_out: AtomicBool::new(false),
         };
-        let context = self.context(&hooks);
+        let context = self.context(name);
         let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());
         let handle = self.tasks.spawn(async move {
             let result = call::call(&shared.members[&agent], task, context, &hooks).await;
@@ -483,14 +488,11 @@ impl Run {
         self.steps_of_tasks.insert(handle.id(), name.to_owned());
     }
 
-    fn context(&self, hooks: &StepHooks) -> Context {
-        let (shared, run, step) = (
-            Arc::clone(&hooks.shared),
-            hooks.run.clone(),
-            hooks.step.clone(),
-        );
-        let key = sha256_hex(format!("{}\n{}\n0", self.id, hooks.step).as_bytes());
-        let mut context = Context::new(self.id.as_str(), hooks.step.clone())
+    fn context(&self, name: &str) -> Context {
+        let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
+        let step = name.to_owned();
+        let key = sha256_hex(format!("{}\n{name}\n0", self.id).as_bytes());
+        let mut context = Context::new(self.id.as_str(), name)
             .with_idempotency_key(&key[..32])
             .with_deadline(self.deadline)
             .with_cancellation(self.settings.cancellation.child_token())
@@ -587,25 +589,29 @@ impl Run {
 
     /// The breakers that are not simply closed, as the journal keeps them.
     fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
-        let saved_ms = now_ms();
-        let agents = self.workflow.steps().iter().map(Step::agent);
-        agents
-            .map(|agent| {
-                (
-                    agent.to_owned(),
-                    self.shared.members[agent].breaker.snapshot(),
-                )
-            })
-            .filter(|(_, snapshot)| snapshot.state != State::Closed)
-            .map(|(agent, snapshot)| (agent, SavedBreaker { saved_ms, snapshot }))
-            .collect()
+        let (saved_ms, now) = (now_ms(), self.shared.clock.now());
+        let mut saved = BTreeMap::new();
+        for agent in self.workflow.steps().iter().map(Step::agent) {
+            let snapshot = self.shared.members[agent].breaker.snapshot();
+            if snapshot.state != State::Closed {
+                let away_ms = self.ledger.away(agent, now).map(millis);
+                let breaker = SavedBreaker {
+                    saved_ms,
+                    away_ms,
+                    snapshot,
+                };
+                saved.insert(agent.to_owned(), breaker);
+            }
+        }
+        saved
     }
 
-    /// Tells the listeners at once and the journal with the next commit.
+    /// Tells the journal with the next commit, and then the listeners.
     fn tell(&mut self, kind: EventKind) {
-        self.shared.emit(&self.id, kind.clone());
         if kind.is_journaled() {
             self.changes.events.push(kind);
+        } else {
+            self.shared.emit(&self.id, kind);
         }
     }
 
@@ -615,9 +621,14 @@ impl Run {
         }
         let changes = std::mem::take(&mut self.changes);
         let steps: Vec<String> = changes.steps.iter().map(|step| step.name.clone()).collect();
+        let events = changes.events.clone();
         let result = self.journal.commit(changes).await;
-        if result.is_err() {
-            self.unsure.extend(steps);
+        match result {
+            // What is shown as done survives a crash that follows.
+            Ok(()) => events
+                .into_iter()
+                .for_each(|event| self.shared.emit(&self.id, event)),
+            Err(_) => self.unsure.extend(steps),
         }
         result
     }
@@ -643,16 +654,5 @@ fn wait_for(member: &Member) -> Duration {
         Availability::NotBefore(wait) => wait,
         Availability::ProbeReady => Duration::ZERO,
         Availability::Ready | Availability::Never => member.pause,
-    }
-}
-
-/// A duration for a person: `250ms`, `2.1s`, `5m 3s`.
-fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{}ms", duration.as_millis())
-    } else if duration < Duration::from_secs(60) {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
     }
 }

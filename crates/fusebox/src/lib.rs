@@ -42,7 +42,7 @@
 //! | [`breaker`] | `fusebox-breaker` | the circuit breaker, without a runtime |
 //! | [`policy`] | `fusebox-policy` | retry, time-outs, bulkhead around a breaker |
 //! | [`state`] | `fusebox-state` | where runs are kept |
-//! | [`agent`] | `fusebox-agent` | the [`Agent`] trait, its guard, fault injection |
+//! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (feature `command`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |

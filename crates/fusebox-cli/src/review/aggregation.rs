@@ -16,6 +16,7 @@ pub(super) async fn call(task: Task, _cx: Context) -> Result<Reply, AgentError> 
     let mut text = format!("# Workspace review: {name}\n\n");
     overview(&mut text, data);
     ranked(&mut text, actions);
+    changed(&mut text, &data["change"]);
     packages(&mut text, data);
     doubled(&mut text, data);
     longest(&mut text, data);
@@ -70,6 +71,49 @@ fn ranked(text: &mut String, actions: &Value) {
             action["rank"],
             text_of(&action["title"]),
             text_of(&action["why"])
+        );
+    }
+    text.push('\n');
+}
+
+fn changed(text: &mut String, change: &Value) {
+    text.push_str("## What changed lately\n\n");
+    let branch = change["branch"]
+        .as_str()
+        .filter(|branch| !branch.is_empty());
+    let _ = writeln!(
+        text,
+        "{} commits looked at, on {}; {} files with uncommitted changes.\n",
+        change["commits"],
+        branch.map_or_else(
+            || "no branch".to_owned(),
+            |branch| format!("branch `{branch}`")
+        ),
+        change["uncommitted"],
+    );
+    if list(&change["latest"]).next().is_some() {
+        text.push_str("| commit | subject | author | date |\n|---|---|---|---|\n");
+    }
+    for commit in list(&change["latest"]) {
+        let day = text_of(&commit["at"]).split('T').next().unwrap_or_default();
+        let cell = |field: &str| text_of(&commit[field]).replace('|', "/");
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {day} |",
+            cell("hash"),
+            cell("subject"),
+            cell("author")
+        );
+    }
+    if list(&change["churn"]).next().is_some() {
+        text.push_str("\n| most changed file | commits |\n|---|---|\n");
+    }
+    for entry in list(&change["churn"]).take(10) {
+        let _ = writeln!(
+            text,
+            "| {} | {} |",
+            text_of(&entry["file"]),
+            entry["commits"]
         );
     }
     text.push('\n');

@@ -48,7 +48,7 @@ const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .75rem; text-align: left }
-td:nth-child(n+3) { text-align: right; font-variant-numeric: tabular-nums }
+td.number { text-align: right; font-variant-numeric: tabular-nums }
 code { background: #8882; padding: 0 .25em; border-radius: .25em }
 ";
 
@@ -104,7 +104,13 @@ fn row(body: &mut String, line: &str, heading: bool) {
     let tag = if heading { "th" } else { "td" };
     body.push_str("<tr>");
     for cell in line.trim_matches('|').split('|') {
-        let _ = write!(body, "<{tag}>{}</{tag}>", inline(cell.trim()));
+        let cell = cell.trim();
+        let class = if !heading && cell.parse::<f64>().is_ok() {
+            " class=\"number\""
+        } else {
+            ""
+        };
+        let _ = write!(body, "<{tag}{class}>{}</{tag}>", inline(cell));
     }
     body.push_str("</tr>\n");
 }
@@ -159,13 +165,13 @@ mod tests {
     fn a_page_has_headings_lists_and_tables_and_lets_nothing_through() {
         let html = page(
             "T",
-            "# A <b>\n\ntext\n\n1. **x**: `y`\n2. z\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+            "# A <b>\n\ntext\n\n1. **x**: `y`\n2. z\n\n| a | b |\n|---|---|\n| 1 | b |\n",
         );
         for part in [
             "<h1>A &lt;b&gt;</h1>",
             "<p>text</p>",
             "<ol>\n<li><strong>x</strong>: <code>y</code></li>\n<li>z</li>\n</ol>",
-            "<tr><th>a</th><th>b</th></tr>\n<tr><td>1</td><td>2</td></tr>\n</table>",
+            "<tr><th>a</th><th>b</th></tr>\n<tr><td class=\"number\">1</td><td>b</td></tr>\n</table>",
         ] {
             assert!(html.contains(part), "{part}\n{html}");
         }

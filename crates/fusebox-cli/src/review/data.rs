@@ -18,6 +18,7 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
         .collect();
     let (metadata, files) = tokio::try_join!(metadata(&path, &cx), tracked_sources(&path, &cx))?;
     let mut facts = json!({
+        "change": change(super::upstream(&task, "triage")?, &wanted),
         "packages": packages(&metadata),
         "dependencies": dependencies(&metadata),
         "sizes": sizes(&path, &files, &metadata),
@@ -26,6 +27,28 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
         facts["duplicates"] = duplicates(&path)?;
     }
     Ok(Reply::new(facts))
+}
+
+/// What triage found, as far as the checks want it: fields by name instead of by place.
+fn change(triage: &Value, wanted: &BTreeSet<&str>) -> Value {
+    let commits = triage["commits"].as_array().into_iter().flatten();
+    let latest = commits.clone().take(10).map(|commit| {
+        json!({ "hash": commit[0], "at": commit[1], "author": commit[2], "subject": commit[3] })
+    });
+    let churn = triage["churn"].as_array().into_iter().flatten();
+    let churn = churn
+        .filter(|_| wanted.contains("churn"))
+        .filter_map(|file| {
+            let commits: u64 = file[0].as_str()?.parse().ok()?;
+            Some(json!({ "file": file[1], "commits": commits }))
+        });
+    json!({
+        "branch": triage["branch"],
+        "uncommitted": triage["uncommitted"],
+        "commits": commits.count(),
+        "latest": latest.collect::<Value>(),
+        "churn": churn.collect::<Value>(),
+    })
 }
 
 /// The workspace's own packages; their dependencies stay unresolved, so nothing is downloaded.

@@ -112,18 +112,30 @@ fn untested_packages(data: &Value, actions: &mut Vec<Action>) {
 }
 
 fn long_files(data: &Value, actions: &mut Vec<Action>) {
+    let churn = data["change"]["churn"].as_array().into_iter().flatten();
+    let churn: Vec<(&str, u64)> = churn
+        .filter_map(|entry| Some((entry["file"].as_str()?, entry["commits"].as_u64()?)))
+        .collect();
     for entry in data["sizes"]["longest"].as_array().into_iter().flatten() {
         let (lines, file) = (
             entry["lines"].as_u64().unwrap_or(0),
             entry["file"].as_str().unwrap_or("?"),
         );
-        if lines > LONG_FILE {
-            actions.push(Action {
-                score: lines as f64 / LONG_FILE as f64,
-                title: format!("See whether `{file}` is still one idea"),
-                why: format!("{lines} lines"),
-            });
+        if lines <= LONG_FILE {
+            continue;
         }
+        // A long file that many commits touch costs more than one that rests.
+        let touched = churn.iter().find(|(name, _)| *name == file);
+        let commits = touched.map_or(0, |(_, commits)| *commits);
+        actions.push(Action {
+            score: lines as f64 / LONG_FILE as f64 + commits as f64 / 10.0,
+            title: format!("See whether `{file}` is still one idea"),
+            why: match commits {
+                0 => format!("{lines} lines"),
+                1 => format!("{lines} lines, touched by 1 recent commit"),
+                _ => format!("{lines} lines, touched by {commits} recent commits"),
+            },
+        });
     }
 }
 

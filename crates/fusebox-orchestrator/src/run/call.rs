@@ -1,6 +1,5 @@
 //! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
-use crate::engine::{Member, Shared};
-use crate::event::{EventKind, millis};
-use crate::run_id::RunId;
+use crate::event::EventKind;
+use crate::shared::Member;
+use crate::time::millis;
 
 /// An agent's answer.
 pub(super) struct Answered {
@@ -41,7 +40,10 @@ pub(super) async fn call(
         Ok(answer) => Ok(Answered {
             output: answer.reply.output,
             attempts: answer.attempts,
-            degraded: answer.degraded,
+            degraded: answer.degraded.map(|why| match member.guard.fallback() {
+                Some(agent) => format!("answered by `{}`, {why}", agent.describe().name),
+                None => why,
+            }),
         }),
         Err(error) => Err(Refused {
             reason: reason(&error),
@@ -81,8 +83,6 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The run's ear at the policy around an agent.
 pub(super) struct StepHooks {
-    pub(super) shared: Arc<Shared>,
-    pub(super) run: RunId,
     pub(super) step: String,
     pub(super) sender: mpsc::UnboundedSender<Message>,
     /// Whether the last attempt had no answer in time.
@@ -109,6 +109,9 @@ impl Hooks for StepHooks {
 
     fn event(&self, event: CallEvent) {
         match event {
+            CallEvent::AttemptStarted { .. } => {
+                let _ = self.sender.send(Message::Look);
+            }
             CallEvent::AttemptEnded { verdict, .. } => {
                 let timed_out = verdict == Verdict::Failure(FailureKind::TimedOut);
                 self.timed_out.store(timed_out, Ordering::Relaxed);
@@ -120,7 +123,8 @@ impl Hooks for StepHooks {
                     after_ms: millis(after),
                     timed_out: self.timed_out.load(Ordering::Relaxed),
                 };
-                self.shared.emit(&self.run, retrying);
+                // The run has ended: nobody tells any more.
+                let _ = self.sender.send(Message::Told(retrying));
             }
             _ => {}
         }

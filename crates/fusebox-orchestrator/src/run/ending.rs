@@ -1,16 +1,17 @@
 //! The end of a run in this process: its status, its last commit, its report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::call::chain;
-use super::{Interrupted, Run, short};
-use crate::event::{EventKind, millis};
+use super::{Interrupted, Run};
+use crate::event::EventKind;
 use crate::journal::JournalError;
-use crate::record::now_ms;
 use crate::report::{RunReport, StepReport};
 use crate::status::{RunStatus, StepStatus};
+use crate::time::{millis, now_ms, short};
 use crate::workflow::Step;
 
 impl Run {
@@ -38,20 +39,26 @@ impl Run {
         } else {
             self.ending(cancelled)
         };
-        if let Some(error) = lost.or(self.write_end(&ending).await.err()) {
-            ending = self.unacknowledged(&error);
-        }
-        let ended = EventKind::RunEnded {
-            status: ending.status,
-            reason: ending.reason.clone(),
+        // A journal that is lost is not tried again: its patience is over.
+        let unwritten = match lost {
+            Some(error) => Some(error),
+            None => self.write_end(&ending).await.err(),
         };
-        self.shared.emit(&self.id, ended);
+        if let Some(error) = unwritten {
+            ending = self.unacknowledged(&error);
+            let ended = EventKind::RunEnded {
+                status: ending.status,
+                reason: ending.reason.clone(),
+            };
+            self.shared.emit(&self.id, ended);
+        }
         self.report(ending)
     }
 
     async fn write_end(&mut self, ending: &Ending) -> Result<(), JournalError> {
         self.absorb_transitions();
         self.mark_held_back();
+        self.record_outages();
         self.changes.breakers = Some(self.saved_breakers());
         let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
         self.journal
@@ -61,6 +68,20 @@ impl Run {
             reason: ending.reason.clone(),
         });
         self.flush().await
+    }
+
+    /// Puts each agent's worst outage on record with its steps.
+    fn record_outages(&mut self) {
+        let now = self.shared.clock.now();
+        let workflow = Arc::clone(&self.workflow);
+        for step in workflow.steps() {
+            if let Some(entry) = self.ledger.entry(step.agent(), now) {
+                let live = self.live(step.name());
+                live.record.rto = Some(entry);
+                let record = live.record.clone();
+                self.changes.steps.push(record);
+            }
+        }
     }
 
     /// Stops what runs and gives up what waits.
@@ -163,17 +184,20 @@ impl Run {
         let unsure: Vec<String> = self.unsure.iter().cloned().chain(changed).collect();
         for live in self.steps.values_mut() {
             let in_flight = live.record.status == StepStatus::Running;
-            if in_flight || unsure.contains(&live.record.name) {
+            let unsure = unsure.contains(&live.record.name);
+            if in_flight && unsure {
+                live.uncount();
+            }
+            if in_flight || unsure {
                 live.record.status = StepStatus::Waiting;
                 live.record.reason =
                     Some("not acknowledged by the state store; runs again on resume".into());
             }
         }
-        let id = &self.id;
         Ending::because(
             RunStatus::Waiting,
             &format!(
-                "{}; acknowledged steps are kept, continue with `fusebox resume {id}`",
+                "{}; acknowledged steps are kept, resume the run to go on",
                 chain(error)
             ),
         )
@@ -199,7 +223,7 @@ impl Run {
                     .to_string(),
                 reason: record.reason,
                 output_sha256: record.output_sha256,
-                rto: self.ledger.entry(step.agent(), now),
+                rto: self.ledger.entry(step.agent(), now).or(record.rto),
             }
         });
         RunReport {

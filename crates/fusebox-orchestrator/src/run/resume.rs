@@ -6,9 +6,10 @@ use std::time::Duration;
 use fusebox_breaker::Snapshot;
 
 use super::Run;
-use crate::event::{EventKind, millis};
-use crate::record::{HistoryError, RunRecord, load_output, now_ms};
+use crate::event::EventKind;
+use crate::record::{HistoryError, RunRecord, load_output};
 use crate::status::RunStatus;
+use crate::time::{millis, now_ms};
 
 impl Run {
     /// Takes over what another process left: outputs stay, everything else is open again.
@@ -44,6 +45,10 @@ impl Run {
             if let Some(member) = self.shared.members.get(agent) {
                 let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
                 member.breaker.restore(&later(&saved.snapshot, elapsed));
+                if let Some(away) = saved.away_ms {
+                    let away = Duration::from_millis(away) + elapsed;
+                    self.ledger.carry(agent, away, self.shared.clock.now());
+                }
             }
         }
         self.journal.set_status(RunStatus::Running, None, None);
