@@ -67,7 +67,8 @@ impl Call {
         self
     }
 
-    /// Asks one more loop detector beside the policy's own, for instance the run's. Needs a fingerprint.
+    /// Asks one more loop detector beside the policy's own, for instance the run's. Needs a fingerprint. One
+    /// given twice counts twice.
     pub fn with_loop_detector(mut self, detector: LoopDetector) -> Self {
         self.loops = Some(detector);
         self

@@ -6,7 +6,8 @@ use std::time::Duration;
 use fusebox_breaker::Breaker;
 use fusebox_breaker::presets::Preset;
 
-use super::{Policy, Stages};
+use super::Policy;
+use super::stages::Stages;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::fallback::NoFallback;

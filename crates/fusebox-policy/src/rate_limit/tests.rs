@@ -1,3 +1,5 @@
+//! The rate against examples and in any stretch of time.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -9,7 +9,7 @@ use std::task::Poll;
 use fusebox_breaker::Override;
 use fusebox_policy::{
     Attempt, Budget, Bulkhead, Call, CallError, CallErrorKind, CallEvent, Fallback, Fingerprint,
-    Hooks, Limits, LoopDetector, Policy, RateLimit, Spend, Stop,
+    Hooks, Limits, LoopDetector, Policy, Priority, RateLimit, Spend, Stop,
 };
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -379,4 +379,75 @@ async fn the_fallback_lies_outside_of_the_total_time_and_the_attempts_time_insid
         CallErrorKind::TimedOut
     );
     assert_eq!(world.started.elapsed(), ms(130 + 30 + 400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_every_moment_of_a_busy_policy_the_books_are_right() {
+    let rate = RateLimit::new("api", 150, ms(1_000))
+        .with_burst(10)
+        .with_max_wait(ms(120));
+    let pool = Bulkhead::new("pool", 3)
+        .with_max_wait(ms(50))
+        .with_max_queue(4)
+        .with_tenant_weight("a", 2);
+    let budget = Budget::new("all", Limits::new().with_tokens_per_window(40_000));
+    let policy = Policy::builder(breaker(9_999))
+        .budget(budget.clone())
+        .total_timeout(ms(400))
+        .retry(retry(3).with_base(ms(20)))
+        .rate_limit(rate.clone())
+        .bulkhead(pool.clone())
+        .attempt_timeout(ms(60))
+        .build();
+    let (started, kinds) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(std::sync::Mutex::new(BTreeSet::new())),
+    );
+    let mut calls = JoinSet::new();
+    for number in 0..600_u64 {
+        let (policy, started, kinds) = (policy.clone(), started.clone(), kinds.clone());
+        let budget = budget.clone();
+        calls.spawn(async move {
+            sleep(ms(number * 37 % 6_000)).await;
+            let call = Call::new()
+                .with_estimate(ESTIMATE)
+                .with_weight(1 + (number % 3) as u32)
+                .with_tenant(["a", "b", "c"][number as usize % 3])
+                .with_priority(Priority::new((number % 2) as u8));
+            let op = async |_| {
+                started.fetch_add(1, Ordering::Relaxed);
+                assert!(budget.reserved().tokens >= ESTIMATE.tokens);
+                sleep(ms(number * 31 % 80)).await;
+                if number % 3 == 0 { Err("reset") } else { Ok(1) }
+            };
+            // Given up at moments that fall into the queues, the operation and the waits.
+            let patience = ms(20 + number * 13 % 300);
+            let call = policy.call_with(call, &judge, &(), op);
+            let kind = match tokio::time::timeout(patience, call).await {
+                Ok(Ok(_)) => "answered".to_owned(),
+                Ok(Err(error)) => error.kind().to_string(),
+                Err(_) => "given up".to_owned(),
+            };
+            kinds.lock().expect("no panic").insert(kind);
+        });
+    }
+    calls.join_all().await;
+    let counts = policy.breaker().counts();
+    assert_eq!(counts.in_flight(), 0);
+    assert_eq!((pool.in_use(), pool.queued(), rate.queued()), (0, 0, 0));
+    assert_eq!(budget.reserved(), Spend::ZERO);
+    let started = started.load(Ordering::Relaxed) as u64;
+    assert_eq!(budget.spent().tokens, started * ESTIMATE.tokens);
+    let kinds = kinds.lock().expect("no panic").clone();
+    for kind in [
+        "answered",
+        "given up",
+        "attempt timed out",
+        "bulkhead full",
+        "over budget",
+        "rate limited",
+        "failed",
+    ] {
+        assert!(kinds.contains(kind), "{kind} of {kinds:?}");
+    }
 }

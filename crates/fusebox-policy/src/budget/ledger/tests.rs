@@ -1,3 +1,5 @@
+//! The ledger against examples and a list of everything.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The queue against examples, a plain list, and its promise.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
