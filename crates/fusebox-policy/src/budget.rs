@@ -257,7 +257,7 @@ pub struct BudgetExceeded {
     pub left: u64,
     /// The limit.
     pub limit: u64,
-    /// When there will be enough if nobody else asks; exact. `None` if time alone does not help: the whole budget is
+    /// When there will be enough, exactly, if nobody else asks and running calls cost what they reserved. `None` if time alone does not help: the whole budget is
     /// used up, or the call asks for more than fits into a window.
     pub retry_after: Option<Duration>,
 }

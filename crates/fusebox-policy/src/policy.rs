@@ -14,12 +14,14 @@ use tokio::time::Instant;
 pub use self::builder::PolicyBuilder;
 use self::stages::Stages;
 use self::total::{bound, earlier};
+use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::call::Call;
 use crate::classify::Classify;
 use crate::error::CallError;
 use crate::fallback::{Degraded, Fallback, NoFallback};
 use crate::hooks::{Attempt, CallEvent, Hooks};
+use crate::loops::LoopDetector;
 #[cfg(feature = "rate-limit")]
 use crate::rate_limit::RateLimit;
 use crate::retry::Retry;
@@ -70,6 +72,16 @@ impl<F> Policy<F> {
     /// The total time-out, if one is set.
     pub fn total_timeout(&self) -> Option<Duration> {
         self.stages.total_timeout
+    }
+
+    /// The budgets of every call; a call may bring more.
+    pub fn budgets(&self) -> &[Budget] {
+        &self.stages.budgets
+    }
+
+    /// The detector of loops, if one is set; a call may bring another.
+    pub fn loop_detector(&self) -> Option<&LoopDetector> {
+        self.stages.loops.as_ref()
     }
 
     /// The rate limit, if one is set.

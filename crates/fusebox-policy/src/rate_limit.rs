@@ -21,6 +21,9 @@ use self::gate::{Gate, Taken};
 /// away at once, and so is a weight larger than the burst. So the queue never holds more than can be let through within
 /// the longest wait.
 ///
+/// Units count when a call is let through. A bulkhead behind may hold calls up, so that their operations start closer
+/// together than they were let through.
+///
 /// An attempt that is let through and then turned away by the bulkhead or the breaker, stopped by its hook or dropped
 /// before its operation starts gives its units back, if nothing was let through after it: then the rate is as if it
 /// had never come. If something was, they stay used up, as giving them back could let through more than allowed.

@@ -205,3 +205,17 @@ async fn the_total_time_bounds_the_wait() {
     );
     assert_eq!(limit.queued(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_covers_what_the_rate_turns_away() {
+    let policy = Policy::builder(breaker(99))
+        .rate_limit(limit(1))
+        .fallback(|_: &CallError<&'static str>| async { Ok(Some(9)) })
+        .build();
+    let first = policy.call(&judge, &(), async |_| Ok(1)).await;
+    assert_eq!(first.expect("within the rate").degraded, None);
+    let second = policy.call(&judge, &(), async |_| Ok(1)).await;
+    let degraded = second.expect("covered").degraded.expect("marked");
+    assert_eq!(degraded.cause, CallErrorKind::RateLimited);
+    assert!(!degraded.may_have_run);
+}
