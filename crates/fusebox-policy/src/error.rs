@@ -44,7 +44,7 @@ pub enum CallError<E> {
         attempts: u32,
     },
     /// No slot became free in time, or too many were queueing already.
-    #[error("bulkhead `{name}` is full with {limit} concurrent calls, gave up after {waited:?}; {}", earlier(*attempts))]
+    #[error("bulkhead `{name}` is full with {limit} concurrent calls, gave up after {:?}; {}", to_millis(*waited), earlier(*attempts))]
     BulkheadFull {
         /// The bulkhead's name.
         name: Arc<str>,
@@ -57,7 +57,8 @@ pub enum CallError<E> {
     },
     /// The last attempt gave no answer within the attempt time-out.
     #[error(
-        "no answer within {limit:?} at attempt {attempts}; it may have run and may still be running"
+        "no answer within {:?} at attempt {attempts}; it may have run and may still be running",
+        to_millis(*limit)
     )]
     TimedOut {
         /// The attempt time-out.
@@ -66,7 +67,7 @@ pub enum CallError<E> {
         attempts: u32,
     },
     /// The total time-out or the caller's deadline passed.
-    #[error("not done within {limit:?} in total; {}", earlier(*attempts))]
+    #[error("not done within {:?} in total; {}", to_millis(*limit), earlier(*attempts))]
     TotalTimedOut {
         /// Time the whole call had.
         limit: Duration,
@@ -205,7 +206,7 @@ impl<E> CallError<E> {
 fn next_try(retry_after: Option<Duration>) -> String {
     retry_after.map_or_else(
         || "and the call is heavier than its burst: split it".to_owned(),
-        |after| format!("next try in {after:?}"),
+        |after| format!("next try in {:?}", to_millis(after)),
     )
 }
 
@@ -215,4 +216,9 @@ fn earlier(attempts: u32) -> String {
         1 => "1 attempt was started and may have run".to_owned(),
         n => format!("{n} attempts were started and may have run"),
     }
+}
+
+/// As errors show it: more digits than milliseconds help nobody.
+fn to_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

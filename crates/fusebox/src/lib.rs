@@ -40,7 +40,7 @@
 //! | module | crate | what |
 //! |---|---|---|
 //! | [`breaker`] | `fusebox-breaker` | the circuit breaker, without a runtime |
-//! | [`policy`] | `fusebox-policy` | retry, time-outs, bulkhead around a breaker |
+//! | [`policy`] | `fusebox-policy` | fallback, budgets, retry, rate limit, bulkhead, time-outs around a breaker |
 //! | [`state`] | `fusebox-state` | where runs are kept |
 //! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (feature `command`) |
@@ -48,7 +48,7 @@
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `file` (workflow files), `command`,
-//! `metrics`, `prometheus`.
+//! `metrics`, `prometheus`, `rate-limit`.
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;

@@ -80,13 +80,17 @@ impl GuardError {
     }
 
     /// The cause in one word: the agent's own [`AgentError::kind`] if it failed, `breaker_open`
-    /// if the breaker refused, `resource_exhausted` if the bulkhead did, `timed_out` if a timeout
-    /// of the policy struck, `cancelled` if a hook stopped the call.
+    /// if the breaker refused, `resource_exhausted` if the bulkhead or a budget did,
+    /// `rate_limited` if the rate limit did, `timed_out` if a timeout of the policy struck,
+    /// `cancelled` if a hook stopped the call.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.cause {
             CallError::NotPermitted { .. } => ErrorKind::BreakerOpen,
-            CallError::BulkheadFull { .. } => ErrorKind::ResourceExhausted,
+            CallError::BulkheadFull { .. } | CallError::BudgetExceeded { .. } => {
+                ErrorKind::ResourceExhausted
+            }
+            CallError::RateLimited { .. } => ErrorKind::RateLimited,
             CallError::TimedOut { .. } | CallError::TotalTimedOut { .. } => ErrorKind::TimedOut,
             CallError::Failed { source, .. } => source.kind,
             CallError::Stopped { .. } => ErrorKind::Cancelled,
@@ -114,13 +118,12 @@ impl GuardError {
                 .is_some_and(|error| error.may_have_run)
     }
 
-    /// When to try again, as told by the breaker or by the agent. A floor.
+    /// When to try again, as told by the policy that refused or by the agent. A floor.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match &*self.cause {
-            CallError::NotPermitted { source, .. } => source.retry_after,
             CallError::Failed { source, .. } => source.retry_after,
-            _ => None,
+            refused => refused.retry_after(),
         }
     }
 
