@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fusebox::agent::{Agent, FaultPlan};
+use fusebox::agent::{Agent, FaultPlan, Schema};
 use fusebox::endpoints::{CommandAgent, OutputFormat};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, CommandSpec, WorkflowFile};
 use serde_json::Value;
@@ -24,15 +24,21 @@ impl Wrapping {
     pub(crate) fn faults(entries: &[String], file: &WorkflowFile) -> Result<FaultPlan, Failure> {
         let mut plan = FaultPlan::new();
         for entry in entries {
-            plan = plan.with_entry(entry).map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
+            plan = plan
+                .with_entry(entry)
+                .map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
         }
-        let unknown = plan.agents().find(|agent| !file.agents.contains_key(*agent));
+        let unknown = plan
+            .agents()
+            .find(|agent| !file.agents.contains_key(*agent));
         match unknown {
             None => Ok(plan),
             Some(agent) => {
                 let known: Vec<&str> = file.agents.keys().map(String::as_str).collect();
                 let known = known.join(", ");
-                Err(Failure::misuse(format!("--fault names agent `{agent}`, which the file does not define; agents: {known}")))
+                Err(Failure::misuse(format!(
+                    "--fault names agent `{agent}`, which the file does not define; agents: {known}"
+                )))
             }
         }
     }
@@ -52,9 +58,52 @@ pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
         if let AgentKind::Rust { function } = &spec.kind
             && !review::names().any(|known| known == function)
         {
-            let message = format!("agent `{name}` names the function `{function}`, which this program does not have");
-            let help = format!("functions: {}", review::names().collect::<Vec<_>>().join(", "));
+            let message = format!(
+                "agent `{name}` names the function `{function}`, which this program does not have"
+            );
+            let help = format!(
+                "functions: {}",
+                review::names().collect::<Vec<_>>().join(", ")
+            );
             return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file with an output schema that is none.
+pub(crate) fn check_schemas(file: &WorkflowFile) -> Result<(), Failure> {
+    for (name, spec) in &file.agents {
+        if let Some(Err(error)) = spec
+            .output_schema
+            .as_ref()
+            .map(|schema| Schema::compile("output_schema", schema))
+        {
+            let message = format!("agent `{name}`: {error}");
+            let help = "write a JSON Schema, such as { type = \"object\", required = [\"name\"] }";
+            return Err(file.error_at_agent(name, message, help).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a file whose commands hold placeholders that no run could fill.
+pub(crate) fn check_placeholders(file: &WorkflowFile) -> Result<(), Failure> {
+    let names = file.inputs.iter().map(|input| input.name.clone());
+    let inputs: Value = names.map(|name| (name, Value::from(""))).collect();
+    for (name, spec) in &file.agents {
+        if let AgentKind::Command(command) = &spec.kind {
+            let texts = [&command.program].into_iter().chain(&command.args);
+            let mut texts = texts.chain(&command.dir).chain(command.env.values());
+            if let Some(error) = texts.find_map(|text| fill(text, &inputs).err()) {
+                let known: Vec<&str> = file.inputs.iter().map(|i| i.name.as_str()).collect();
+                let help = match known.as_slice() {
+                    [] => "the file declares no inputs".to_owned(),
+                    known => format!("inputs: {}", known.join(", ")),
+                };
+                let message = format!("agent `{name}`: {error}");
+                return Err(file.error_at_agent(name, message, help).into());
+            }
         }
     }
     Ok(())
@@ -69,11 +118,17 @@ pub(crate) fn make(
 ) -> Result<Arc<dyn Agent>, Failure> {
     let schema = spec.output_schema.clone();
     let agent: Arc<dyn Agent> = match &spec.kind {
-        AgentKind::Command(command) => Arc::new(make_command(&spec.name, command, schema, directory, input)?),
-        AgentKind::Rust { function } => {
-            review::agent(function, &spec.name, schema).expect("functions were checked with the file")
+        AgentKind::Command(command) => {
+            Arc::new(make_command(&spec.name, command, schema, directory, input)?)
         }
-        _ => return Err(Failure::misuse(format!("agent `{}` is of a kind this program does not know", spec.name))),
+        AgentKind::Rust { function } => review::agent(function, &spec.name, schema)
+            .expect("functions were checked with the file"),
+        _ => {
+            return Err(Failure::misuse(format!(
+                "agent `{}` is of a kind this program does not know",
+                spec.name
+            )));
+        }
     };
     Ok(wrapping.around(agent))
 }
@@ -85,8 +140,14 @@ fn make_command(
     directory: &Path,
     input: &Value,
 ) -> Result<CommandAgent, Failure> {
-    let fill = |text: &str| fill(text, input).map_err(|error| Failure::misuse(format!("agent `{name}`: {error}")));
-    let args = spec.args.iter().map(|arg| fill(arg)).collect::<Result<Vec<_>, _>>()?;
+    let fill = |text: &str| {
+        fill(text, input).map_err(|error| Failure::misuse(format!("agent `{name}`: {error}")))
+    };
+    let args = spec
+        .args
+        .iter()
+        .map(|arg| fill(arg))
+        .collect::<Result<Vec<_>, _>>()?;
     let home = match &spec.dir {
         Some(dir) => directory.join(fill(dir)?),
         None => directory.to_owned(),
@@ -96,7 +157,9 @@ fn make_command(
         "text" => OutputFormat::Text,
         _ => OutputFormat::Json,
     };
-    let mut agent = CommandAgent::new(name, fill(&spec.program)?, args).with_dir(home).with_output(output);
+    let mut agent = CommandAgent::new(name, fill(&spec.program)?, args)
+        .with_dir(home)
+        .with_output(output);
     for (key, value) in &spec.env {
         agent = agent.with_env(key, fill(value)?);
     }
@@ -110,27 +173,43 @@ fn make_command(
 }
 
 /// Puts `{input.NAME}` and `{fusebox}` (this executable) in their places. Whatever is filled in stays
-/// one argument: no shell sees it.
+/// one argument: no shell sees it. Braces around anything but one word, and a shell's `${NAME}`, are
+/// the program's own.
 fn fill(text: &str, input: &Value) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         filled += before;
-        let Some((name, behind)) = after.split_once('}') else {
-            return Err(format!("`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}"));
-        };
+        rest = after;
+        let word = after.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
+        let (name, behind) = after.split_at(word.unwrap_or(after.len()));
+        let closed = behind.strip_prefix('}');
+        let is_word = closed.is_some() && !name.is_empty() || name.starts_with("input.");
+        if before.ends_with('$') || !is_word {
+            filled.push('{');
+            continue;
+        }
+        rest = closed.ok_or_else(|| {
+            format!("`{text}`: a `{{` has no `}}`; write {{input.NAME}} or {{fusebox}}")
+        })?;
         match name.strip_prefix("input.") {
             Some(name) => {
                 let value = input[name].as_str();
                 filled += value.ok_or_else(|| format!("`{text}`: there is no input `{name}`"))?;
             }
             None if name == "fusebox" => {
-                let path = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
-                filled += path.to_str().ok_or("this program's own path is not UTF-8")?;
+                let path = std::env::current_exe()
+                    .map_err(|error| format!("this program's own path: {error}"))?;
+                filled += path
+                    .to_str()
+                    .ok_or("this program's own path is not UTF-8")?;
             }
-            None => return Err(format!("`{text}`: `{{{name}}}` means nothing; write {{input.NAME}} or {{fusebox}}")),
+            None => {
+                return Err(format!(
+                    "`{text}`: `{{{name}}}` means nothing; write {{input.NAME}} or {{fusebox}}"
+                ));
+            }
         }
-        rest = behind;
     }
     Ok(filled + rest)
 }
@@ -144,9 +223,26 @@ mod tests {
     #[test]
     fn placeholders_are_filled_and_unknown_ones_refused() {
         let input = json!({ "path": "/a b/$(x)" });
-        assert_eq!(fill("--at={input.path}!", &input).unwrap(), "--at=/a b/$(x)!");
+        assert_eq!(
+            fill("--at={input.path}!", &input).unwrap(),
+            "--at=/a b/$(x)!"
+        );
         for bad in ["{input.other}", "{path}", "{input.path"] {
             assert!(fill(bad, &input).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn braces_that_are_no_placeholder_are_the_programs_own() {
+        for text in [
+            "{\"a\": {}}",
+            "{ print $1 }",
+            "echo ${HOME}",
+            "{",
+            "{}",
+            "a}{",
+        ] {
+            assert_eq!(fill(text, &json!({})).unwrap(), text);
         }
     }
 }

@@ -9,8 +9,10 @@ use fusebox::RunId;
 /// Runs workflows of agents behind circuit breakers, and resumes them after any crash.
 #[derive(Debug, Parser)]
 #[command(name = "fusebox", version, max_term_width = 100)]
-#[command(after_help = "Exit codes of run and resume: 0 completed, 3 degraded, 4 failed, 5 waiting, 6 suspended, \
-    7 cancelled, 2 misuse (nothing was started), 1 the surroundings failed (store, files).")]
+#[command(
+    after_help = "Exit codes of run and resume: 0 completed, 3 degraded, 4 failed, 5 waiting, 6 suspended, \
+    7 cancelled, 2 misuse (nothing was started), 1 the surroundings failed (store, files)."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -108,7 +110,7 @@ pub(crate) struct PlaceArgs {
     /// The directory for reports and, unless --state says otherwise, for the journals
     #[arg(long, value_name = "DIR", default_value = ".fusebox")]
     pub(crate) state_dir: PathBuf,
-    /// The store of the journals: sqlite:FILE, redis://HOST[:PORT], rediss://…, memory:
+    /// The store of the journals: sqlite:FILE, redis://HOST:PORT, memory:
     #[arg(long, value_name = "URL")]
     pub(crate) state: Option<String>,
 }
@@ -155,8 +157,11 @@ pub(crate) struct AgentArgs {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|_| "give a number and its unit, such as 500ms, 90s or 5m")?;
-    (!duration.is_zero()).then_some(duration).ok_or_else(|| "it must be longer than zero".to_owned())
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| "give a number and its unit, such as 500ms, 90s or 5m")?;
+    (!duration.is_zero())
+        .then_some(duration)
+        .ok_or_else(|| "it must be longer than zero".to_owned())
 }
 
 fn parse_input(text: &str) -> Result<(String, String), String> {

@@ -22,7 +22,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }));
     } else {
         let steps = workflow.steps().len();
-        output::say(&format!("{}: {} is good: {steps} steps, {agents} agents", args.file.display(), workflow.name()));
+        output::say(&format!(
+            "{}: {} is good: {steps} steps, {agents} agents",
+            args.file.display(),
+            workflow.name()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

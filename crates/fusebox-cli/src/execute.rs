@@ -9,59 +9,55 @@ use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
 use fusebox::orchestrator::file::WorkflowFile;
 use fusebox::orchestrator::{Event, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
-use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
-use crate::inspect;
 use crate::output;
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::progress::Progress;
 use crate::source::{self, Source};
-
-/// The document of `run --json`, `resume --json` and `show --json`.
-#[derive(Serialize)]
-pub(crate) struct Document {
-    #[serde(flatten)]
-    run: RunReport,
-    /// The chief report file, where it exists.
-    report: Option<PathBuf>,
-    /// All report files that exist.
-    reports: Vec<PathBuf>,
-}
-
-impl Document {
-    pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
-        let files = file.reports.iter().map(|name| artifacts.join(name));
-        let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
-        Self { run, report: reports.first().cloned(), reports }
-    }
-}
+use crate::summary::{self, Document};
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let source = Source::read(&args.file)?;
     let file = source.parse()?;
     let input = source::inputs(&file, &args.inputs)?;
-    let id = args.id.unwrap_or_else(|| RunId::generate(file.workflow.name()));
-    let job = Job { how: &args.how, place: &args.place, source, file, input, id };
+    let id = args
+        .id
+        .unwrap_or_else(|| RunId::generate(file.workflow.name()));
+    let job = Job {
+        how: &args.how,
+        place: &args.place,
+        source,
+        file,
+        input,
+        id,
+    };
     job.execute(false).await
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
-    let place = Place::open(&args.place).await?;
+    let place = Place::look(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
-    let record = record.ok_or_else(|| inspect::no_such_run(&args.run, &args.place))?;
+    let record = record.ok_or_else(|| place::no_such_run(&args.run, &args.place))?;
     let source: Source = serde_json::from_value(record.attachment.clone())
         .context("the run was not started by this command, so its agents are not known here")
         .map_err(Failure::Misuse)?;
     drop(place);
     let file = source.parse()?;
-    let job = Job { how: &args.how, place: &args.place, source, file, input: record.head.input, id: args.run };
+    let job = Job {
+        how: &args.how,
+        place: &args.place,
+        source,
+        file,
+        input: record.head.input,
+        id: args.run,
+    };
     job.execute(true).await
 }
 
@@ -96,16 +92,25 @@ impl Job<'_> {
         }
         let report = result?;
         if let Some(metrics) = metrics {
-            metrics.write(&engine, &self.file).await?;
+            metrics.write(&engine, &self.file).await;
         }
         self.conclude(report, &artifacts)
     }
 
     fn wrapping(&self) -> Result<Wrapping, Failure> {
-        let log = self.how.execution_log.as_deref().map(ExecutionLog::open).transpose()?;
+        let faults = Wrapping::faults(&self.how.faults, &self.file)?;
+        let log = self
+            .how
+            .execution_log
+            .as_deref()
+            .map(ExecutionLog::open)
+            .transpose()?;
         Ok(Wrapping {
-            faults: Wrapping::faults(&self.how.faults, &self.file)?,
-            seed: self.how.seed.unwrap_or_else(|| u64::from(std::process::id())),
+            faults,
+            seed: self
+                .how
+                .seed
+                .unwrap_or_else(|| u64::from(std::process::id())),
             execution_log: log.map(Arc::new),
         })
     }
@@ -128,7 +133,9 @@ impl Job<'_> {
     }
 
     fn options(&self, artifacts: PathBuf) -> RunOptions {
-        let mut options = RunOptions::default().with_id(self.id.clone()).with_input(self.input.clone());
+        let mut options = RunOptions::default()
+            .with_id(self.id.clone())
+            .with_input(self.input.clone());
         options.attachment = serde_json::to_value(&self.source).expect("a source is plain data");
         options.objective = self.how.objective;
         options.wait = !self.how.no_wait;
@@ -137,11 +144,19 @@ impl Job<'_> {
     }
 
     fn metrics(&self, engine: &Engine) -> Result<Option<Metrics>, Failure> {
-        let Some(path) = &self.how.metrics else { return Ok(None) };
+        let Some(path) = &self.how.metrics else {
+            return Ok(None);
+        };
         let exporter = prometheus::install().map_err(|error| Failure::environment(error.into()))?;
         let mut events = engine.subscribe();
-        let task = tokio::spawn(async move { count(&mut events).await });
-        Ok(Some(Metrics { path: path.clone(), exporter, task }))
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move { count(&mut events, &mut stopped).await });
+        Ok(Some(Metrics {
+            path: path.clone(),
+            exporter,
+            stop,
+            task,
+        }))
     }
 
     fn conclude(self, report: RunReport, artifacts: &Path) -> Result<ExitCode, Failure> {
@@ -150,7 +165,12 @@ impl Job<'_> {
         if self.how.json {
             output::document(&document);
         } else {
-            inspect::print_report(&document.run, &document.reports, &self.file, &Place::flags(self.place));
+            summary::print_report(
+                &document.run,
+                &document.reports,
+                &self.file,
+                &Place::flags(self.place),
+            );
         }
         Ok(ExitCode::from(code))
     }
@@ -160,35 +180,38 @@ impl Job<'_> {
 struct Metrics {
     path: PathBuf,
     exporter: prometheus::Exporter,
+    stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Metrics {
-    async fn write(self, engine: &Engine, file: &WorkflowFile) -> Result<(), Failure> {
-        // The last event is the run's end, and the task stops there.
+    /// A file that cannot be written takes nothing from the run.
+    async fn write(self, engine: &Engine, file: &WorkflowFile) {
+        let _ = self.stop.send(());
         let _ = self.task.await;
         let breakers = BreakerMetrics::new();
         for breaker in file.agents.keys().filter_map(|agent| engine.breaker(agent)) {
             breakers.counts(breaker);
         }
-        let written = tokio::fs::write(&self.path, self.exporter.render()).await;
-        let written = written.with_context(|| format!("--metrics {} could not be written", self.path.display()));
-        written.map_err(Failure::environment)
+        if let Err(error) = tokio::fs::write(&self.path, self.exporter.render()).await {
+            let path = self.path.display();
+            output::complain(&format!("--metrics {path} could not be written: {error}"));
+        }
     }
 }
 
-async fn count(events: &mut broadcast::Receiver<Event>) {
+/// Counts until stopped, and then what had been sent before.
+async fn count(events: &mut broadcast::Receiver<Event>, stopped: &mut oneshot::Receiver<()>) {
     let metrics = RunMetrics;
     loop {
-        match events.recv().await {
-            Ok(event) => {
-                metrics.event(&event);
-                if crate::progress::is_last(&event) {
-                    return;
-                }
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                Ok(event) => metrics.event(&event),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            _ = &mut *stopped => return,
         }
     }
 }
@@ -207,8 +230,10 @@ fn stop_on_signals(cancel: impl Fn() + Send + 'static) {
 #[cfg(unix)]
 async fn next_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

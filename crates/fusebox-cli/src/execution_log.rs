@@ -17,16 +17,27 @@ pub(crate) struct ExecutionLog {
 
 impl ExecutionLog {
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-            Failure::misuse(format!("--execution-log {}: {error}; give a file that can be written", path.display()))
-        })?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| {
+                Failure::misuse(format!(
+                    "--execution-log {}: {error}; give a file that can be written",
+                    path.display()
+                ))
+            })?;
         Ok(Self { file })
     }
 
     /// Appends one line in one write, so that lines of several processes do not mix.
     fn append(&self, cx: &Context) -> std::io::Result<()> {
-        let (run, step, attempt, key) = (cx.run_id(), cx.step(), cx.attempt(), cx.idempotency_key());
-        let line = format!("{run} {step} attempt={attempt} key={key} pid={}\n", std::process::id());
+        let (run, step, attempt, key) =
+            (cx.run_id(), cx.step(), cx.attempt(), cx.idempotency_key());
+        let line = format!(
+            "{run} {step} attempt={attempt} key={key} pid={}\n",
+            std::process::id()
+        );
         (&self.file).write_all(line.as_bytes())
     }
 }
@@ -50,7 +61,8 @@ impl Agent for LoggedAgent {
     }
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
-        let unwritten = |error| AgentError::failed("the execution log could not be written").with_source(error);
+        let unwritten =
+            |error| AgentError::failed("the execution log could not be written").with_source(error);
         self.log.append(cx).map_err(unwritten)?;
         self.agent.call(task, cx).await
     }

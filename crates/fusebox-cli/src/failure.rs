@@ -33,7 +33,9 @@ impl Failure {
         if json {
             let errors = match self {
                 Self::File(errors) => json!(errors),
-                Self::Misuse(error) | Self::Environment(error) => json!([{ "message": chain(error) }]),
+                Self::Misuse(error) | Self::Environment(error) => {
+                    json!([{ "message": chain(error) }])
+                }
             };
             output::document(&json!({ "errors": errors }));
         } else {
@@ -51,7 +53,11 @@ impl Failure {
 
 /// The message and its causes, outermost first.
 fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    error
+        .chain()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 impl From<FileErrors> for Failure {

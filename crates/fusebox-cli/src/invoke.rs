@@ -17,10 +17,15 @@ const DATA_ERROR: u8 = 65;
 pub(crate) async fn invoke(args: &AgentArgs) -> Result<ExitCode, Failure> {
     let agent = review::agent(&args.function, &args.function, None).ok_or_else(|| {
         let known = review::names().collect::<Vec<_>>().join(", ");
-        Failure::misuse(format!("there is no function `{}`; functions: {known}", args.function))
+        Failure::misuse(format!(
+            "there is no function `{}`; functions: {known}",
+            args.function
+        ))
     })?;
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::misuse(format!("stdin: {error}")))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::misuse(format!("stdin: {error}")))?;
     let input: Value = serde_json::from_str(&text)
         .map_err(|error| Failure::misuse(format!("stdin holds no JSON document: {error}")))?;
     match agent.call(Task::new(input), &context()).await {

@@ -15,6 +15,7 @@ mod place;
 mod progress;
 mod review;
 mod source;
+mod summary;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,9 @@ fn main() -> ExitCode {
     fusebox::endpoints::enter_shim_if_asked();
     let cli = Cli::parse();
     let json = cli.json();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(dispatch(cli.verb)),
         Err(error) => Err(Failure::environment(error.into())),

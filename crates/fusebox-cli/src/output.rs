@@ -1,6 +1,5 @@
 //! The one place that prints.
 
-
 use std::io::Write as _;
 
 use serde::Serialize;

@@ -19,18 +19,29 @@ pub(crate) struct Place {
 impl Place {
     /// Opens the store; makes the directory where it is needed.
     pub(crate) async fn open(args: &PlaceArgs) -> Result<Self, Failure> {
-        let directory = std::path::absolute(&args.state_dir)
-            .with_context(|| format!("{} is no path", args.state_dir.display()))
-            .map_err(Failure::environment)?;
+        let directory = directory(args)?;
+        if args.state.is_none() {
+            make(&directory)?;
+        }
+        let url = url(args, &directory);
+        Self::open_at(directory, &url).await
+    }
+
+    /// Opens the store to read in it; makes nothing. A place that does not exist holds no runs.
+    pub(crate) async fn look(args: &PlaceArgs) -> Result<Self, Failure> {
+        let directory = directory(args)?;
         let url = match &args.state {
-            Some(url) => url.clone(),
-            None => {
-                make(&directory)?;
-                format!("sqlite:{}", directory.join("state.db").display())
-            }
+            None if !directory.join(DATABASE).exists() => "memory:".to_owned(),
+            _ => url(args, &directory),
         };
-        let store = fusebox::state::open(&url).await;
-        let store = store.context("the state store could not be opened").map_err(Failure::environment)?;
+        Self::open_at(directory, &url).await
+    }
+
+    async fn open_at(directory: PathBuf, url: &str) -> Result<Self, Failure> {
+        let store = fusebox::state::open(url).await;
+        let store = store
+            .context("the state store could not be opened")
+            .map_err(Failure::environment)?;
         Ok(Self { store, directory })
     }
 
@@ -43,7 +54,8 @@ impl Place {
     pub(crate) fn make_artifacts(&self, run: &RunId) -> Result<PathBuf, Failure> {
         make(&self.directory)?;
         let path = self.artifacts(run);
-        let made = std::fs::create_dir_all(&path).with_context(|| format!("{} could not be made", path.display()));
+        let made = std::fs::create_dir_all(&path)
+            .with_context(|| format!("{} could not be made", path.display()));
         made.map_err(Failure::environment)?;
         Ok(path)
     }
@@ -61,6 +73,20 @@ impl Place {
     }
 }
 
+/// The file of the journals in the state directory.
+const DATABASE: &str = "state.db";
+
+fn directory(args: &PlaceArgs) -> Result<PathBuf, Failure> {
+    std::path::absolute(&args.state_dir)
+        .with_context(|| format!("{} is no path", args.state_dir.display()))
+        .map_err(Failure::environment)
+}
+
+fn url(args: &PlaceArgs, directory: &Path) -> String {
+    let database = || format!("sqlite:{}", directory.join(DATABASE).display());
+    args.state.clone().unwrap_or_else(database)
+}
+
 /// Makes the state directory, which keeps itself out of git.
 fn make(directory: &Path) -> Result<(), Failure> {
     let write = || -> std::io::Result<()> {
@@ -72,7 +98,18 @@ fn make(directory: &Path) -> Result<(), Failure> {
         Ok(())
     };
     let made = write().with_context(|| {
-        format!("the state directory {} could not be made; choose another with --state-dir", directory.display())
+        format!(
+            "the state directory {} could not be made; choose another with --state-dir",
+            directory.display()
+        )
     });
     made.map_err(Failure::environment)
+}
+
+/// The answer to a name that the store does not hold.
+pub(crate) fn no_such_run(run: &RunId, place: &PlaceArgs) -> Failure {
+    let flags = Place::flags(place);
+    Failure::misuse(format!(
+        "there is no run `{run}` in this store; `fusebox runs{flags}` lists those there are"
+    ))
 }

@@ -26,7 +26,9 @@ impl Progress {
         let mut view: Box<dyn View> = if std::io::stderr().is_terminal() {
             Box::new(Live::new(file, id))
         } else {
-            Box::new(Plain { begun: Instant::now() })
+            Box::new(Plain {
+                begun: Instant::now(),
+            })
         };
         let task = tokio::spawn(async move { follow(&mut events, &mut *view).await });
         Self { task }
@@ -39,7 +41,7 @@ impl Progress {
 }
 
 /// Whether nothing follows the event.
-pub(crate) fn is_last(event: &Event) -> bool {
+fn is_last(event: &Event) -> bool {
     matches!(event.kind, EventKind::RunEnded { .. })
 }
 
@@ -72,7 +74,10 @@ struct Plain {
 impl View for Plain {
     fn show(&mut self, event: &EventKind) {
         if let Some(text) = describe(event) {
-            output::remark(&format!("{:>7.2}s  {text}", self.begun.elapsed().as_secs_f64()));
+            output::remark(&format!(
+                "{:>7.2}s  {text}",
+                self.begun.elapsed().as_secs_f64()
+            ));
         }
     }
 }
@@ -88,7 +93,13 @@ impl Live {
     fn new(file: &WorkflowFile, id: &RunId) -> Self {
         let all = MultiProgress::new();
         let _ = all.println(format!("run {id}"));
-        let width = file.workflow.steps().iter().map(|step| step.name().len()).max().unwrap_or(0);
+        let width = file
+            .workflow
+            .steps()
+            .iter()
+            .map(|step| step.name().len())
+            .max()
+            .unwrap_or(0);
         let mut steps = BTreeMap::new();
         for step in file.workflow.steps() {
             let bar = all.add(ProgressBar::new_spinner());
@@ -101,7 +112,9 @@ impl Live {
     }
 
     fn set(&self, step: &str, running: bool, message: String) {
-        let Some(bar) = self.steps.get(step) else { return };
+        let Some(bar) = self.steps.get(step) else {
+            return;
+        };
         if running {
             bar.set_style(style("{spinner} {prefix}  {elapsed:>4} {msg}"));
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -127,16 +140,52 @@ impl View for Live {
                 self.set(step, true, "running".into());
             }
             EventKind::StepProgress { step, message } => self.set(step, true, message.clone()),
-            EventKind::StepRetrying { step, attempt, after_ms } => {
-                self.set(step, true, format!("attempt {attempt} in {}", time(*after_ms)));
+            EventKind::StepRetrying {
+                step,
+                attempt,
+                after_ms,
+                ..
+            } => {
+                self.set(
+                    step,
+                    true,
+                    format!("attempt {attempt} in {}", time(*after_ms)),
+                );
             }
-            EventKind::StepWaiting { step, reason, due_in_ms } => {
-                self.set(step, true, format!("waiting {}: {reason}", time(*due_in_ms)));
+            EventKind::StepWaiting {
+                step,
+                reason,
+                due_in_ms,
+            } => {
+                self.set(
+                    step,
+                    true,
+                    format!("waiting {}: {reason}", time(*due_in_ms)),
+                );
             }
-            EventKind::StepShielded { step, by } => self.set(step, false, format!("shielded by {by}")),
-            EventKind::StepEnded { step, status, duration_ms, reason, .. } => {
-                let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                self.set(step, false, format!("{} {status} in {}{reason}", mark(*status), time(*duration_ms)));
+            EventKind::StepShielded { step, by } => {
+                self.set(step, false, format!("shielded by {by}"))
+            }
+            EventKind::StepEnded {
+                step,
+                status,
+                duration_ms,
+                reason,
+                ..
+            } => {
+                let reason = reason
+                    .as_deref()
+                    .map(|reason| format!(": {reason}"))
+                    .unwrap_or_default();
+                self.set(
+                    step,
+                    false,
+                    format!(
+                        "{} {status} in {}{reason}",
+                        mark(*status),
+                        time(*duration_ms)
+                    ),
+                );
             }
             EventKind::RunResumed { kept } => {
                 for step in kept {
@@ -146,7 +195,9 @@ impl View for Live {
             EventKind::RunStarted { .. } | EventKind::RunEnded { .. } => {}
             other => {
                 if let Some(text) = describe(other) {
-                    let _ = self.all.println(format!("  {:width$}  {text}", "", width = self.width));
+                    let _ =
+                        self.all
+                            .println(format!("  {:width$}  {text}", "", width = self.width));
                 }
             }
         }
@@ -183,40 +234,109 @@ pub(crate) fn time(ms: u64) -> String {
 pub(crate) fn describe(event: &EventKind) -> Option<String> {
     Some(match event {
         EventKind::RunStarted { workflow } => format!("run of {workflow} started"),
-        EventKind::RunResumed { kept } if kept.is_empty() => "run resumed, no step was finished".into(),
+        EventKind::RunResumed { kept } if kept.is_empty() => {
+            "run resumed, no step was finished".into()
+        }
         EventKind::RunResumed { kept } => format!("run resumed, kept: {}", kept.join(", ")),
-        EventKind::LeaseAwaited { owner, remaining_ms } => {
-            format!("waiting {} for the lease of {owner}, which may still work on this run", time(*remaining_ms))
+        EventKind::LeaseAwaited {
+            owner,
+            remaining_ms,
+        } => {
+            format!(
+                "waiting {} for the lease of {owner}, which may still work on this run",
+                time(*remaining_ms)
+            )
         }
         EventKind::StepStarted { step, execution: 1 } => format!("{step} started"),
-        EventKind::StepStarted { step, execution } => format!("{step} started, execution {execution}"),
-        EventKind::StepRetrying { step, attempt, after_ms } => {
-            format!("{step} failed, attempt {attempt} in {}", time(*after_ms))
+        EventKind::StepStarted { step, execution } => {
+            format!("{step} started, execution {execution}")
+        }
+        EventKind::StepRetrying {
+            step,
+            attempt,
+            after_ms,
+            timed_out,
+        } => {
+            let what = if *timed_out { "timed out" } else { "failed" };
+            format!("{step} {what}, attempt {attempt} in {}", time(*after_ms))
         }
         EventKind::StepProgress { step, message } => format!("{step}: {message}"),
-        EventKind::StepWaiting { step, reason, due_in_ms } => {
+        EventKind::StepWaiting {
+            step,
+            reason,
+            due_in_ms,
+        } => {
             format!("{step} waits {}: {reason}", time(*due_in_ms))
         }
         EventKind::StepShielded { step, by } => format!("{step} shielded by {by}"),
-        EventKind::StepEnded { step, status: StepStatus::Shielded, reason, .. } => {
-            format!("- {step} shielded: {}", reason.as_deref().unwrap_or_default())
+        EventKind::StepEnded {
+            step,
+            status: StepStatus::Shielded,
+            reason,
+            ..
+        } => {
+            format!(
+                "- {step} shielded: {}",
+                reason.as_deref().unwrap_or_default()
+            )
         }
-        EventKind::StepEnded { step, status, attempts, duration_ms, reason } => {
-            let attempts = if *attempts == 1 { "1 attempt".into() } else { format!("{attempts} attempts") };
-            let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            format!("{} {step} {status} after {attempts} in {}{reason}", mark(*status), time(*duration_ms))
+        EventKind::StepEnded {
+            step,
+            status,
+            attempts,
+            duration_ms,
+            reason,
+        } => {
+            let attempts = if *attempts == 1 {
+                "1 attempt".into()
+            } else {
+                format!("{attempts} attempts")
+            };
+            let reason = reason
+                .as_deref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            format!(
+                "{} {step} {status} after {attempts} in {}{reason}",
+                mark(*status),
+                time(*duration_ms)
+            )
         }
-        EventKind::BreakerMoved { breaker, from, to, reason } => {
+        EventKind::BreakerMoved {
+            breaker,
+            from,
+            to,
+            reason,
+        } => {
             format!("breaker {breaker}: {from} -> {to} ({reason})")
         }
-        EventKind::Recovered { agent, took_ms, objective_ms, verdict } => {
-            let objective = objective_ms.map(|ms| format!(", objective {}", time(ms))).unwrap_or_default();
-            format!("{agent} recovered after {}{objective}: {verdict:?}", time(*took_ms)).to_lowercase()
+        EventKind::Recovered {
+            agent,
+            took_ms,
+            objective_ms,
+            verdict,
+        } => {
+            let objective = objective_ms
+                .map(|ms| format!(", objective {}", time(ms)))
+                .unwrap_or_default();
+            format!(
+                "{agent} recovered after {}{objective}: {verdict:?}",
+                time(*took_ms)
+            )
+            .to_lowercase()
         }
-        EventKind::StoreAway { cause } => format!("the state store does not answer, trying again: {cause}"),
+        EventKind::StoreAway { cause } => {
+            format!("the state store does not answer, trying again: {cause}")
+        }
         EventKind::StoreBack => "the state store answers again".into(),
-        EventKind::RunEnded { status, reason: None } => format!("run {status}"),
-        EventKind::RunEnded { status, reason: Some(reason) } => format!("run {status}: {reason}"),
+        EventKind::RunEnded {
+            status,
+            reason: None,
+        } => format!("run {status}"),
+        EventKind::RunEnded {
+            status,
+            reason: Some(reason),
+        } => format!("run {status}: {reason}"),
         _ => return None,
     })
 }

@@ -12,15 +12,24 @@ use std::sync::Arc;
 use fusebox::agent::{Agent, AgentError, Context, Description, Reply, Task};
 use serde_json::Value;
 
-type Work = fn(Task, Context) -> std::pin::Pin<Box<dyn Future<Output = Result<Reply, AgentError>> + Send>>;
+type Work =
+    fn(Task, Context) -> std::pin::Pin<Box<dyn Future<Output = Result<Reply, AgentError>> + Send>>;
 
 /// Every function a workflow file can name with `kind = "rust"`.
 const FUNCTIONS: [(&str, Work); 5] = [
-    ("review/supervisor", |task, cx| Box::pin(supervisor::call(task, cx))),
+    ("review/supervisor", |task, cx| {
+        Box::pin(supervisor::call(task, cx))
+    }),
     ("review/data", |task, cx| Box::pin(data::call(task, cx))),
-    ("review/optimization", |task, cx| Box::pin(optimization::call(task, cx))),
-    ("review/aggregation", |task, cx| Box::pin(aggregation::call(task, cx))),
-    ("review/completion", |task, cx| Box::pin(completion::call(task, cx))),
+    ("review/optimization", |task, cx| {
+        Box::pin(optimization::call(task, cx))
+    }),
+    ("review/aggregation", |task, cx| {
+        Box::pin(aggregation::call(task, cx))
+    }),
+    ("review/completion", |task, cx| {
+        Box::pin(completion::call(task, cx))
+    }),
 ];
 
 /// The names of all functions.
@@ -29,13 +38,20 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The function called `function` as an agent called `name`.
-pub(crate) fn agent(function: &str, name: &str, output_schema: Option<Value>) -> Option<Arc<dyn Agent>> {
+pub(crate) fn agent(
+    function: &str,
+    name: &str,
+    output_schema: Option<Value>,
+) -> Option<Arc<dyn Agent>> {
     let (_, work) = FUNCTIONS.iter().find(|(known, _)| *known == function)?;
     let mut description = Description::new(name, "rust");
     if let Some(schema) = output_schema {
         description = description.with_output_schema(schema);
     }
-    Some(Arc::new(Function { description, work: *work }))
+    Some(Arc::new(Function {
+        description,
+        work: *work,
+    }))
 }
 
 struct Function {
@@ -57,14 +73,17 @@ impl Agent for Function {
 /// The workspace under review.
 fn path(task: &Task) -> Result<PathBuf, AgentError> {
     let path = task.input["input"]["path"].as_str();
-    path.map(PathBuf::from).ok_or_else(|| AgentError::invalid_input("the input `path` is missing"))
+    path.map(PathBuf::from)
+        .ok_or_else(|| AgentError::invalid_input("the input `path` is missing"))
 }
 
 /// The output of an upstream step, which the graph says is there.
 fn upstream<'a>(task: &'a Task, step: &str) -> Result<&'a Value, AgentError> {
     let output = &task.input["upstream"][step];
     if output.is_null() {
-        return Err(AgentError::invalid_input(format!("the output of step `{step}` is missing")));
+        return Err(AgentError::invalid_input(format!(
+            "the output of step `{step}` is missing"
+        )));
     }
     Ok(output)
 }

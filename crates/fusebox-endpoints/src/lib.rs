@@ -1,1 +1,34 @@
-//! fusebox-endpoints
+//! Agents that reach outside the process, each behind a feature. None is on by default.
+//!
+//! # Features
+//!
+//! - `command` (Unix): [`CommandAgent`] runs a program, with JSON on its standard input and on
+//!   its standard output. The program and everything it started is killed at the deadline, and
+//!   also dies with the process that runs the agent, even if that is killed with SIGKILL, once
+//!   its `main` begins with [`enter_shim_if_asked`].
+//!
+#![cfg_attr(all(feature = "command", unix), doc = "```")]
+#![cfg_attr(not(all(feature = "command", unix)), doc = "```ignore")]
+//! use fusebox_agent::{Agent, Context, Task};
+//! use fusebox_endpoints::CommandAgent;
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), fusebox_agent::AgentError> {
+//! let agent = CommandAgent::new("echo", "sh", ["-c", r#"read input; echo "{\"got\": $input}""#]);
+//! let reply = agent.call(Task::new(42), &Context::new("run", "echo")).await?;
+//! assert_eq!(reply.output, json!({"got": 42}));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it leaves to others
+//!
+//! Endpoints neither retry nor break circuits, and check no schema: that is the guard of
+//! `fusebox-agent` around them.
+
+#[cfg(all(feature = "command", unix))]
+mod command;
+
+#[cfg(all(feature = "command", unix))]
+pub use command::{CommandAgent, OutputFormat, enter_shim_if_asked};

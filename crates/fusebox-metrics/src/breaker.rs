@@ -8,8 +8,14 @@ use metrics::{counter, gauge};
 
 use crate::table::{CALLS, IN_FLIGHT, STATE, TRANSITIONS};
 
-const STATES: [State; 6] =
-    [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen, State::Disabled, State::MetricsOnly];
+const STATES: [State; 6] = [
+    State::Closed,
+    State::Open,
+    State::HalfOpen,
+    State::ForcedOpen,
+    State::Disabled,
+    State::MetricsOnly,
+];
 
 /// Reports breakers to the installed recorder.
 #[derive(Debug, Default)]
@@ -48,7 +54,8 @@ impl BreakerMetrics {
             ("rejected", now.rejected, before.rejected),
         ];
         for (outcome, now, before) in grown {
-            counter!(CALLS, "breaker" => name.to_string(), "outcome" => outcome).increment(now.saturating_sub(before));
+            counter!(CALLS, "breaker" => name.to_string(), "outcome" => outcome)
+                .increment(now.saturating_sub(before));
         }
     }
 }

@@ -22,8 +22,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `orchestrator` | [`RunMetrics`](crate::RunMetrics): steps, retries, runs, recovery objectives |
-//! | `prometheus` | [`prometheus`](crate::prometheus): everything in the Prometheus text format |
+//! | `orchestrator` | [`RunMetrics`]: steps, retries, runs, recovery objectives |
+//! | `prometheus` | [`prometheus`]: everything in the Prometheus text format |
 //!
 //! Left to other crates: what happens (they report it), where it is looked at (an exporter of your choice).
 

@@ -18,7 +18,9 @@ pub struct AlreadyInstalled;
 /// # Errors
 /// There can be one recorder per process.
 pub fn install() -> Result<Exporter, AlreadyInstalled> {
-    let handle = PrometheusBuilder::new().install_recorder().map_err(|_| AlreadyInstalled)?;
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|_| AlreadyInstalled)?;
     crate::describe();
     Ok(Exporter { handle })
 }

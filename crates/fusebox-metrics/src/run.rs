@@ -17,19 +17,35 @@ impl RunMetrics {
     /// Counts one event.
     pub fn event(&self, event: &Event) {
         match &event.kind {
-            EventKind::StepEnded { step, status, duration_ms, .. } => {
-                counter!(STEPS, "step" => step.clone(), "status" => status.to_string()).increment(1);
+            EventKind::StepEnded {
+                step,
+                status,
+                duration_ms,
+                ..
+            } => {
+                counter!(STEPS, "step" => step.clone(), "status" => status.to_string())
+                    .increment(1);
                 histogram!(STEP_DURATION, "step" => step.clone()).record(seconds(*duration_ms));
             }
-            EventKind::StepRetrying { step, .. } => counter!(RETRIES, "step" => step.clone()).increment(1),
+            EventKind::StepRetrying { step, .. } => {
+                counter!(RETRIES, "step" => step.clone()).increment(1)
+            }
             EventKind::StepShielded { step, by } => {
                 counter!(SHIELDED, "step" => step.clone(), "by" => by.clone()).increment(1);
             }
-            EventKind::Recovered { agent, took_ms, verdict, .. } => {
+            EventKind::Recovered {
+                agent,
+                took_ms,
+                verdict,
+                ..
+            } => {
                 let verdict = format!("{verdict:?}").to_lowercase();
-                histogram!(RECOVERY, "agent" => agent.clone(), "verdict" => verdict).record(seconds(*took_ms));
+                histogram!(RECOVERY, "agent" => agent.clone(), "verdict" => verdict)
+                    .record(seconds(*took_ms));
             }
-            EventKind::RunEnded { status, .. } => counter!(RUNS, "status" => status.to_string()).increment(1),
+            EventKind::RunEnded { status, .. } => {
+                counter!(RUNS, "status" => status.to_string()).increment(1)
+            }
             EventKind::StoreAway { .. } => counter!(STORE_AWAY).increment(1),
             _ => {}
         }

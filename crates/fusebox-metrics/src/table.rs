@@ -30,7 +30,13 @@ pub struct Metric {
 
 macro_rules! table {
     ($($constant:ident = $name:literal, $kind:ident, $unit:ident, [$($label:literal),*], $meaning:literal;)*) => {
-        $(pub(crate) const $constant: &str = $name;)*
+        $(
+            #[cfg_attr(
+                not(feature = "orchestrator"),
+                allow(dead_code, reason = "the table is whole whatever is emitted")
+            )]
+            pub(crate) const $constant: &str = $name;
+        )*
 
         /// Every metric this crate emits, in the order of the documents.
         pub const METRICS: &[Metric] = &[$(Metric {
@@ -74,7 +80,9 @@ pub fn describe() {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.meaning),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.meaning),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.meaning),
+            Kind::Histogram => {
+                metrics::describe_histogram!(metric.name, metric.unit, metric.meaning)
+            }
         }
     }
 }
@@ -87,8 +95,16 @@ mod tests {
     fn names_follow_the_conventions_of_prometheus() {
         for metric in METRICS {
             assert!(metric.name.starts_with("fusebox_"), "{metric:?}");
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{metric:?}");
-            assert_eq!(metric.name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{metric:?}");
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                metric.kind == Kind::Counter,
+                "{metric:?}"
+            );
+            assert_eq!(
+                metric.name.ends_with("_seconds"),
+                metric.unit == Unit::Seconds,
+                "{metric:?}"
+            );
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What happens in a run, as it happens: for progress displays, metrics and tests.
 
-use std::time::Duration;
-
 use fusebox_breaker::State;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +39,7 @@ pub enum EventKind {
         /// How long its lease lasts, in milliseconds.
         remaining_ms: u64,
     },
-    /// A step was handed to its agent.
+    /// A step is handed to its agent: its first attempt or a further one.
     StepStarted {
         /// The step.
         step: String,
@@ -56,6 +54,8 @@ pub enum EventKind {
         attempt: u32,
         /// The wait before it, in milliseconds.
         after_ms: u64,
+        /// Whether the failed attempt had no answer in time.
+        timed_out: bool,
     },
     /// An agent says how far it is.
     StepProgress {
@@ -156,9 +156,4 @@ impl EventKind {
                 | Self::StoreBack
         )
     }
-}
-
-/// Whole milliseconds of `duration`, saturating.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -127,9 +127,13 @@ fn agents(
             }
             Err(error) => errors.push(error),
         }
-        if let Some(fallback) = &agent.get_ref().fallback
-            && !raw.has_agent(fallback.get_ref())
-        {
+        let Some(fallback) = &agent.get_ref().fallback else {
+            continue;
+        };
+        if fallback.get_ref() == name.get_ref() {
+            let message = format!("agent `{}` is its own fallback", name.get_ref());
+            errors.push(source.error(fallback.span(), message, "name another agent"));
+        } else if !raw.has_agent(fallback.get_ref()) {
             errors.push(unknown_agent(source, raw, fallback, "fallback"));
         }
     }

@@ -10,11 +10,10 @@ use fusebox_state::{
 use tokio::time::Instant;
 
 use crate::event::EventKind;
-use crate::record::{
-    EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys, now_ms,
-};
+use crate::record::{EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys};
 use crate::run_id::RunId;
 use crate::status::RunStatus;
+use crate::time::now_ms;
 
 /// What one commit changes besides the head.
 #[derive(Debug, Default)]
@@ -147,6 +146,8 @@ impl Journal {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(50);
         let mut away = false;
+        // Of all that was said, that a try may have been applied matters most.
+        let mut unknown = None;
         loop {
             match self
                 .store
@@ -175,8 +176,11 @@ impl Journal {
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
+                    if error.may_have_applied() {
+                        unknown.get_or_insert(error);
+                    }
                 }
-                Err(error) => return Err(JournalError::Store(error)),
+                Err(error) => return Err(JournalError::Store(unknown.unwrap_or(error))),
             }
         }
     }

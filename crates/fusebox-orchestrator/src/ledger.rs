@@ -6,7 +6,7 @@ use std::time::Duration;
 use fusebox_breaker::{State, Timestamp, Transition};
 use serde::{Deserialize, Serialize};
 
-use crate::event::millis;
+use crate::time::millis;
 
 /// What became of a recovery time objective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum RtoVerdict {
     Unset,
 }
 
-/// An agent's worst outage in this process, against its objective.
+/// An agent's worst outage in this run, against its objective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtoEntry {
     /// The objective, in milliseconds.
@@ -40,6 +40,8 @@ pub struct RtoEntry {
 struct Agent {
     objective: Option<Duration>,
     open_since: Option<Timestamp>,
+    /// How long the outage had lasted when this process took the run over.
+    carried: Duration,
     worst: Duration,
     outages: u32,
 }
@@ -62,6 +64,22 @@ impl Ledger {
         self.agents.entry(agent.to_owned()).or_default().objective = objective;
     }
 
+    /// Goes on with an outage that began in another process and has lasted `away`.
+    pub(crate) fn carry(&mut self, agent: &str, away: Duration, now: Timestamp) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.open_since = Some(now);
+            agent.carried = away;
+            agent.outages += 1;
+        }
+    }
+
+    /// How long the agent has been away in its present outage.
+    pub(crate) fn away(&self, agent: &str, now: Timestamp) -> Option<Duration> {
+        let agent = self.agents.get(agent)?;
+        let since = agent.open_since?;
+        Some(now.saturating_since(since) + agent.carried)
+    }
+
     /// Takes a transition in; answers with the outage it ended.
     pub(crate) fn record(&mut self, transition: &Transition) -> Option<Recovery> {
         let agent = self.agents.get_mut(&*transition.breaker)?;
@@ -72,7 +90,8 @@ impl Ledger {
                 None
             }
             State::Closed => {
-                let took = transition.at.saturating_since(agent.open_since.take()?);
+                let here = transition.at.saturating_since(agent.open_since.take()?);
+                let took = here + std::mem::take(&mut agent.carried);
                 agent.worst = agent.worst.max(took);
                 let verdict = verdict(took, agent.objective, true);
                 Some(Recovery {
@@ -88,7 +107,9 @@ impl Ledger {
     /// The agent's worst outage as of `now`; `None` where it had none.
     pub(crate) fn entry(&self, agent: &str, now: Timestamp) -> Option<RtoEntry> {
         let agent = self.agents.get(agent).filter(|agent| agent.outages > 0)?;
-        let current = agent.open_since.map(|since| now.saturating_since(since));
+        let current = agent
+            .open_since
+            .map(|since| now.saturating_since(since) + agent.carried);
         let away = agent.worst.max(current.unwrap_or_default());
         Some(RtoEntry {
             objective_ms: agent.objective.map(millis),

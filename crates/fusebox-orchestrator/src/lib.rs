@@ -46,7 +46,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `file` | [`file`]: workflow files in TOML, with errors that point at line and column |
+//! | `file` | [`mod@file`]: workflow files in TOML, with errors that point at line and column |
 //!
 //! Left to other crates: the agents themselves (`fusebox-agent`, `fusebox-endpoints`), where the
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
@@ -65,7 +65,9 @@ mod report;
 mod resilience;
 mod run;
 mod run_id;
+mod shared;
 mod status;
+mod time;
 mod workflow;
 
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};

@@ -1,14 +1,14 @@
 //! What the journal of a run holds, and how to read it without owning the run.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fusebox_breaker::Snapshot;
 use fusebox_state::{Entry, Key, StateStore, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
+use crate::ledger::RtoEntry;
 use crate::run_id::{PARTITION_PREFIX, RunId};
 use crate::status::{RunStatus, StepStatus};
 use crate::workflow::Workflow;
@@ -63,12 +63,17 @@ pub struct StepRecord {
     pub output_sha256: Option<String>,
     /// The output's length in bytes.
     pub output_bytes: Option<u64>,
+    /// Its agent's worst outage against its objective, as of the last end of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<RtoEntry>,
 }
 
 /// A breaker's state as the journal keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SavedBreaker {
     pub(crate) saved_ms: u64,
+    /// How long its agent had been away.
+    pub(crate) away_ms: Option<u64>,
     pub(crate) snapshot: Snapshot,
 }
 
@@ -318,13 +323,4 @@ fn parse<T: DeserializeOwned>(id: &RunId, key: &str, entry: &Entry) -> Result<T,
         key: key.to_owned(),
         source,
     })
-}
-
-/// Now, in milliseconds since 1970 (UTC).
-pub(crate) fn now_ms() -> u64 {
-    millis(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
-    )
 }

@@ -62,7 +62,7 @@ pub struct StepReport {
 impl RunReport {
     /// The account of a run that this process does not work on.
     pub fn from_record(record: &RunRecord) -> Self {
-        let now = crate::record::now_ms();
+        let now = crate::time::now_ms();
         let steps = record.workflow.steps().iter().map(|step| {
             let known = record.steps.get(step.name()).cloned().unwrap_or_default();
             let breaker = record.breakers.get(step.agent());
@@ -78,7 +78,7 @@ impl RunReport {
                     .to_string(),
                 reason: known.reason,
                 output_sha256: known.output_sha256,
-                rto: None,
+                rto: known.rto,
             }
         });
         Self {
@@ -90,7 +90,7 @@ impl RunReport {
                 .head
                 .updated_ms
                 .saturating_sub(record.head.created_ms),
-            objective_ms: crate::event::millis(record.workflow.objective()),
+            objective_ms: crate::time::millis(record.workflow.objective()),
             due_in_ms: record.head.due_ms.map(|due| due.saturating_sub(now)),
             processes: record.head.processes,
             durability: None,

@@ -3,29 +3,35 @@
 //! One task owns all of the run's state and is the only writer of its journal. Agents are called in
 //! tasks of their own and report back through a channel.
 
+mod call;
+mod ending;
+mod resume;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use fusebox_agent::{Context, GuardError, Task};
-use fusebox_breaker::{Availability, Snapshot, State, Transition};
-use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
+use fusebox_agent::{Context, Task};
+use fusebox_breaker::{Availability, State, Transition};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::call::{Answered, Refused, StepHooks};
 use crate::digest::sha256_hex;
-use crate::engine::{Member, Shared};
-use crate::event::{EventKind, millis};
+use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
 use crate::ledger::Ledger;
-use crate::record::{HistoryError, RunRecord, SavedBreaker, StepRecord, load_output, now_ms};
-use crate::report::{RunReport, StepReport};
+use crate::record::{SavedBreaker, StepRecord};
+use crate::report::RunReport;
 use crate::run_id::RunId;
-use crate::status::{RunStatus, StepStatus};
+use crate::shared::{Member, Shared};
+use crate::status::StepStatus;
+use crate::time::{millis, now_ms, short};
 use crate::workflow::{OnUnavailable, Step, Workflow};
 
 /// The most bytes one step's output may have: what every store takes as one value, less its framing.
@@ -73,27 +79,15 @@ enum Message {
         step: String,
         ack: oneshot::Sender<()>,
     },
+    /// An attempt is being made: its breaker may have moved.
+    Look,
+    /// Something to tell, in its place.
+    Told(EventKind),
     /// The call is over.
     Ended {
         step: String,
         result: Result<Answered, Refused>,
     },
-}
-
-/// An agent's answer.
-struct Answered {
-    output: Value,
-    attempts: u32,
-    degraded: Option<String>,
-}
-
-/// Why a call brought no answer.
-struct Refused {
-    reason: String,
-    attempts: u32,
-    retryable: bool,
-    /// At the earliest then.
-    retry_after: Option<Duration>,
 }
 
 /// Why the loop ended although there was more to do.
@@ -118,6 +112,8 @@ pub(crate) struct Run {
     steps: BTreeMap<String, Live>,
     /// What the next commit writes.
     changes: Changes,
+    /// The steps whose last commit was not acknowledged.
+    unsure: Vec<String>,
     begun: Instant,
     deadline: Instant,
     ledger: Ledger,
@@ -163,6 +159,7 @@ impl Run {
             deadline: begun + settings.objective,
             workflow: Arc::new(workflow),
             changes: Changes::default(),
+            unsure: Vec::new(),
             tasks: JoinSet::new(),
             steps_of_tasks: HashMap::new(),
             shared,
@@ -179,46 +176,6 @@ impl Run {
 
     pub(crate) fn id(&self) -> &RunId {
         &self.id
-    }
-
-    /// Takes over what another process left: outputs stay, everything else is open again.
-    pub(crate) async fn restore(&mut self, record: &RunRecord) -> Result<(), HistoryError> {
-        let mut kept = Vec::new();
-        for (name, known) in &record.steps {
-            let Some(live) = self.steps.get_mut(name) else {
-                continue;
-            };
-            live.record.executions = known.executions;
-            live.executions_before = known.executions;
-            if !known.status.has_output() {
-                continue;
-            }
-            let missing = || HistoryError::Incomplete {
-                run: self.id.to_string(),
-                key: format!("output.{name}"),
-            };
-            let bytes = load_output(&*self.shared.store, &self.id, name)
-                .await?
-                .ok_or_else(missing)?;
-            let output =
-                serde_json::from_slice(&bytes).map_err(|source| HistoryError::Malformed {
-                    run: self.id.to_string(),
-                    key: format!("output.{name}"),
-                    source,
-                })?;
-            live.output = Some(Arc::new(output));
-            live.record = known.clone();
-            kept.push(name.clone());
-        }
-        for (agent, saved) in &record.breakers {
-            if let Some(member) = self.shared.members.get(agent) {
-                let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
-                member.breaker.restore(&later(&saved.snapshot, elapsed));
-            }
-        }
-        self.journal.set_status(RunStatus::Running, None, None);
-        self.tell(EventKind::RunResumed { kept });
-        Ok(())
     }
 
     /// Works until every step is settled, the objective has passed, or nothing can be done now.
@@ -276,11 +233,15 @@ impl Run {
                 let live = self.live(&step);
                 live.record.executions += 1;
                 let record = live.record.clone();
+                let execution = record.executions;
                 self.changes.steps.push(record);
+                self.tell(EventKind::StepStarted { step, execution });
                 self.flush().await?;
                 // The agent's task may have been stopped meanwhile; then nobody waits.
                 let _ = ack.send(());
             }
+            Message::Look => {}
+            Message::Told(event) => self.tell(event),
             Message::Ended { step, result } => self.ended(&step, result),
         }
         Ok(())
@@ -349,11 +310,13 @@ impl Run {
         let wait = wait_for(member).max(retry_after.unwrap_or_default());
         if now + wait >= self.deadline {
             let left = self.deadline.saturating_duration_since(now);
-            let reason = format!(
-                "{reason}; the next try is due in {}, the objective leaves {}",
-                short(wait),
-                short(left)
-            );
+            let reason = if left.is_zero() {
+                let objective = short(self.settings.objective);
+                format!("{reason}; the run's objective of {objective} passed")
+            } else {
+                let (wait, left) = (short(wait), short(left));
+                format!("{reason}; the next try is due in {wait}, the objective leaves {left}")
+            };
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
         let live = self.live(name);
@@ -510,15 +473,14 @@ impl Run {
             .expect("only steps of the workflow are run");
         let task = Task::new(self.task_input(step));
         let hooks = StepHooks {
-            shared: Arc::clone(&self.shared),
-            run: self.id.clone(),
             step: name.to_owned(),
             sender: self.sender.clone(),
+            timed_out: AtomicBool::new(false),
         };
-        let context = self.context(&hooks);
+        let context = self.context(name);
         let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());
         let handle = self.tasks.spawn(async move {
-            let result = call(&shared.members[&agent], task, context, &hooks).await;
+            let result = call::call(&shared.members[&agent], task, context, &hooks).await;
             // The run may have ended meanwhile; then nobody waits for the answer.
             let _ = hooks.sender.send(Message::Ended {
                 step: hooks.step.clone(),
@@ -528,14 +490,11 @@ impl Run {
         self.steps_of_tasks.insert(handle.id(), name.to_owned());
     }
 
-    fn context(&self, hooks: &StepHooks) -> Context {
-        let (shared, run, step) = (
-            Arc::clone(&hooks.shared),
-            hooks.run.clone(),
-            hooks.step.clone(),
-        );
-        let key = sha256_hex(format!("{}\n{}\n0", self.id, hooks.step).as_bytes());
-        let mut context = Context::new(self.id.as_str(), hooks.step.clone())
+    fn context(&self, name: &str) -> Context {
+        let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
+        let step = name.to_owned();
+        let key = sha256_hex(format!("{}\n{name}\n0", self.id).as_bytes());
+        let mut context = Context::new(self.id.as_str(), name)
             .with_idempotency_key(&key[..32])
             .with_deadline(self.deadline)
             .with_cancellation(self.settings.cancellation.child_token())
@@ -632,25 +591,29 @@ impl Run {
 
     /// The breakers that are not simply closed, as the journal keeps them.
     fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
-        let saved_ms = now_ms();
-        let agents = self.workflow.steps().iter().map(Step::agent);
-        agents
-            .map(|agent| {
-                (
-                    agent.to_owned(),
-                    self.shared.members[agent].breaker.snapshot(),
-                )
-            })
-            .filter(|(_, snapshot)| snapshot.state != State::Closed)
-            .map(|(agent, snapshot)| (agent, SavedBreaker { saved_ms, snapshot }))
-            .collect()
+        let (saved_ms, now) = (now_ms(), self.shared.clock.now());
+        let mut saved = BTreeMap::new();
+        for agent in self.workflow.steps().iter().map(Step::agent) {
+            let snapshot = self.shared.members[agent].breaker.snapshot();
+            if snapshot.state != State::Closed {
+                let away_ms = self.ledger.away(agent, now).map(millis);
+                let breaker = SavedBreaker {
+                    saved_ms,
+                    away_ms,
+                    snapshot,
+                };
+                saved.insert(agent.to_owned(), breaker);
+            }
+        }
+        saved
     }
 
-    /// Tells the listeners at once and the journal with the next commit.
+    /// Tells the journal with the next commit, and then the listeners.
     fn tell(&mut self, kind: EventKind) {
-        self.shared.emit(&self.id, kind.clone());
         if kind.is_journaled() {
             self.changes.events.push(kind);
+        } else {
+            self.shared.emit(&self.id, kind);
         }
     }
 
@@ -658,246 +621,31 @@ impl Run {
         if self.changes.is_empty() {
             return Ok(());
         }
-        self.journal.commit(std::mem::take(&mut self.changes)).await
+        let changes = std::mem::take(&mut self.changes);
+        let steps: Vec<String> = changes.steps.iter().map(|step| step.name.clone()).collect();
+        let events = changes.events.clone();
+        let result = self.journal.commit(changes).await;
+        match result {
+            // What is shown as done survives a crash that follows.
+            Ok(()) => events
+                .into_iter()
+                .for_each(|event| self.shared.emit(&self.id, event)),
+            Err(_) => self.unsure.extend(steps),
+        }
+        result
     }
 
     /// Nothing runs, and nothing will: all is settled, or what waits is not waited for.
     fn is_over(&self) -> bool {
         let status = |wanted| self.steps.values().any(|live| live.record.status == wanted);
-        !status(StepStatus::Running) && !(self.settings.wait && status(StepStatus::Waiting))
+        let awaited = self.settings.wait && status(StepStatus::Waiting);
+        !(status(StepStatus::Running) || awaited)
     }
 
     fn live(&mut self, name: &str) -> &mut Live {
         self.steps
             .get_mut(name)
             .expect("only steps of the workflow are named")
-    }
-
-    async fn finish(mut self, interrupted: Option<Interrupted>) -> RunReport {
-        let lost = match interrupted {
-            Some(Interrupted::Journal(error)) => Some(error),
-            Some(Interrupted::Cancelled) => {
-                self.stop_steps(StepStatus::Cancelled, "the run was cancelled while it ran");
-                None
-            }
-            Some(Interrupted::Objective) => {
-                let objective = short(self.settings.objective);
-                self.stop_steps(
-                    StepStatus::Failed,
-                    &format!("the run's objective of {objective} passed"),
-                );
-                self.shield();
-                None
-            }
-            None => None,
-        };
-        let cancelled = self.settings.cancellation.is_cancelled();
-        let mut ending = if lost.is_some() {
-            Ending::default()
-        } else {
-            self.ending(cancelled)
-        };
-        if let Some(error) = lost.or(self.write_end(&ending).await.err()) {
-            ending = self.unacknowledged(&error);
-        }
-        let ended = EventKind::RunEnded {
-            status: ending.status,
-            reason: ending.reason.clone(),
-        };
-        self.shared.emit(&self.id, ended);
-        self.report(ending)
-    }
-
-    async fn write_end(&mut self, ending: &Ending) -> Result<(), JournalError> {
-        self.absorb_transitions();
-        self.mark_held_back();
-        self.changes.breakers = Some(self.saved_breakers());
-        let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
-        self.journal
-            .set_status(ending.status, ending.reason.clone(), due_ms);
-        self.changes.events.push(EventKind::RunEnded {
-            status: ending.status,
-            reason: ending.reason.clone(),
-        });
-        self.flush().await
-    }
-
-    /// Stops what runs and gives up what waits.
-    fn stop_steps(&mut self, status: StepStatus, reason: &str) {
-        let names: Vec<String> = self.steps.keys().cloned().collect();
-        for name in names {
-            match self.steps[&name].record.status {
-                StepStatus::Running => self.settle(&name, status, Some(reason.to_owned())),
-                StepStatus::Waiting if status == StepStatus::Failed => {
-                    let before = self.steps[&name].record.reason.clone().unwrap_or_default();
-                    self.settle(&name, status, Some(format!("{before}; {reason}")));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Steps behind a waiting one are on record as shielded; a resume opens them again.
-    fn mark_held_back(&mut self) {
-        let pending = |step: &&Step| self.steps[step.name()].record.status == StepStatus::Pending;
-        let held = |step: &Step| Some((step.name().to_owned(), self.held_back_by(step)?));
-        let held: Vec<_> = self.workflow.steps().iter().filter(pending).filter_map(held).collect();
-        for (name, by) in held {
-            let live = self.live(&name);
-            live.record.status = StepStatus::Shielded;
-            live.record.reason = Some(format!("required step `{by}` is waiting"));
-            let record = live.record.clone();
-            self.changes.steps.push(record);
-        }
-    }
-
-    fn ending(&self, cancelled: bool) -> Ending {
-        let undelivered = self
-            .workflow
-            .outputs()
-            .iter()
-            .any(|name| !self.steps[name].record.status.has_output());
-        let reasons = |wanted: StepStatus| {
-            let steps = self
-                .steps
-                .values()
-                .filter(move |live| live.record.status == wanted);
-            steps.map(|live| {
-                format!(
-                    "{}: {}",
-                    live.record.name,
-                    live.record.reason.as_deref().unwrap_or("no reason given")
-                )
-            })
-        };
-        let joined = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join("; "));
-        if !undelivered {
-            let lesser = [
-                StepStatus::Degraded,
-                StepStatus::Skipped,
-                StepStatus::Failed,
-            ];
-            let parts: Vec<String> = lesser.into_iter().flat_map(reasons).collect();
-            let status = if parts.is_empty() {
-                RunStatus::Completed
-            } else {
-                RunStatus::Degraded
-            };
-            return Ending {
-                status,
-                reason: joined(parts),
-                due_in: None,
-            };
-        }
-        if cancelled {
-            return Ending::because(RunStatus::Cancelled, "cancelled; what is finished is kept");
-        }
-        let failed: Vec<String> = reasons(StepStatus::Failed)
-            .chain(reasons(StepStatus::Skipped))
-            .collect();
-        if !failed.is_empty() {
-            return Ending {
-                status: RunStatus::Failed,
-                reason: joined(failed),
-                due_in: None,
-            };
-        }
-        let due = self.steps.values().filter_map(|live| live.due).min();
-        Ending {
-            status: RunStatus::Waiting,
-            reason: joined(reasons(StepStatus::Waiting).collect()),
-            due_in: due.map(|due| due.saturating_duration_since(Instant::now())),
-        }
-    }
-
-    /// The journal did not take the end of the run, so the report claims nothing it does not hold.
-    fn unacknowledged(&mut self, error: &JournalError) -> Ending {
-        let unsure: Vec<String> = self
-            .changes
-            .steps
-            .iter()
-            .map(|step| step.name.clone())
-            .collect();
-        for live in self.steps.values_mut() {
-            let in_flight = live.record.status == StepStatus::Running;
-            if in_flight || unsure.contains(&live.record.name) {
-                live.record.status = StepStatus::Waiting;
-                live.record.reason =
-                    Some("not acknowledged by the state store; runs again on resume".into());
-            }
-        }
-        let id = &self.id;
-        Ending::because(
-            RunStatus::Waiting,
-            &format!(
-                "{}; acknowledged steps are kept, continue with `fusebox resume {id}`",
-                chain(error)
-            ),
-        )
-    }
-
-    fn report(self, ending: Ending) -> RunReport {
-        let now = self.shared.clock.now();
-        let steps = self.workflow.steps().iter().map(|step| {
-            let live = &self.steps[step.name()];
-            let record = live.record.clone();
-            StepReport {
-                name: record.name,
-                agent: step.agent().to_owned(),
-                status: record.status,
-                attempts: live.attempts(),
-                executions: record.executions,
-                duration_ms: record
-                    .duration_ms
-                    .or_else(|| live.begun.map(|begun| millis(begun.elapsed()))),
-                breaker: self.shared.members[step.agent()]
-                    .breaker
-                    .state()
-                    .to_string(),
-                reason: record.reason,
-                output_sha256: record.output_sha256,
-                rto: self.ledger.entry(step.agent(), now),
-            }
-        });
-        RunReport {
-            run: self.id.to_string(),
-            workflow: self.workflow.name().to_owned(),
-            status: ending.status,
-            reason: ending.reason,
-            duration_ms: millis(self.begun.elapsed()),
-            objective_ms: millis(self.settings.objective),
-            due_in_ms: ending.due_in.map(millis),
-            processes: self.journal.head.processes,
-            durability: self.journal.durability.map(|level| level.to_string()),
-            steps: steps.collect(),
-        }
-    }
-}
-
-/// How a run ended in this process.
-struct Ending {
-    status: RunStatus,
-    reason: Option<String>,
-    due_in: Option<Duration>,
-}
-
-impl Default for Ending {
-    fn default() -> Self {
-        Self {
-            status: RunStatus::Waiting,
-            reason: None,
-            due_in: None,
-        }
-    }
-}
-
-impl Ending {
-    fn because(status: RunStatus, reason: &str) -> Self {
-        Self {
-            status,
-            reason: Some(reason.to_owned()),
-            due_in: None,
-        }
     }
 }
 
@@ -908,102 +656,5 @@ fn wait_for(member: &Member) -> Duration {
         Availability::NotBefore(wait) => wait,
         Availability::ProbeReady => Duration::ZERO,
         Availability::Ready | Availability::Never => member.pause,
-    }
-}
-
-async fn call(
-    member: &Member,
-    task: Task,
-    context: Context,
-    hooks: &StepHooks,
-) -> Result<Answered, Refused> {
-    match member.guard.call(task, context, hooks).await {
-        Ok(answer) => Ok(Answered {
-            output: answer.reply.output,
-            attempts: answer.attempts,
-            degraded: answer.degraded,
-        }),
-        Err(error) => Err(Refused {
-            reason: chain(&error),
-            attempts: error.attempts(),
-            retryable: is_retryable(&error),
-            retry_after: error.retry_after(),
-        }),
-    }
-}
-
-/// Whether the same call may succeed when the agent is available again.
-fn is_retryable(error: &GuardError) -> bool {
-    match error.cause() {
-        CallError::Failed { source, .. } => source.retryable,
-        CallError::Stopped { .. } => false,
-        _ => true,
-    }
-}
-
-/// An error and its causes on one line, outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// A saved breaker as it is after `elapsed`: what remained has become less.
-fn later(snapshot: &Snapshot, elapsed: Duration) -> Snapshot {
-    let mut snapshot = snapshot.clone();
-    snapshot.remaining_ms = snapshot
-        .remaining_ms
-        .map(|remaining| remaining.saturating_sub(millis(elapsed)));
-    snapshot
-}
-
-/// The run's ear at the policy around an agent.
-struct StepHooks {
-    shared: Arc<Shared>,
-    run: RunId,
-    step: String,
-    sender: mpsc::UnboundedSender<Message>,
-}
-
-impl Hooks for StepHooks {
-    /// The first attempt was counted with the commit that started the step.
-    async fn before_attempt(&self, attempt: &Attempt) -> Result<(), Stop> {
-        if attempt.number == 1 {
-            return Ok(());
-        }
-        let (ack, acknowledged) = oneshot::channel();
-        self.sender
-            .send(Message::Attempt {
-                step: self.step.clone(),
-                ack,
-            })
-            .map_err(|_| Stop::new("the run has ended"))?;
-        acknowledged
-            .await
-            .map_err(|_| Stop::new("the attempt could not be recorded"))
-    }
-
-    fn event(&self, event: CallEvent) {
-        if let CallEvent::Retrying { number, after } = event {
-            let step = self.step.clone();
-            self.shared.emit(
-                &self.run,
-                EventKind::StepRetrying {
-                    step,
-                    attempt: number,
-                    after_ms: millis(after),
-                },
-            );
-        }
-    }
-}
-
-/// A duration for a person: `250ms`, `2.1s`, `5m 3s`.
-fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{}ms", duration.as_millis())
-    } else if duration < Duration::from_secs(60) {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
     }
 }

@@ -1,132 +1,274 @@
-//! A budget that keeps retries a fraction of calls.
+//! Budgets of tokens and money, reserved before a call and settled after it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod charge;
+mod ledger;
 
-/// Parts of a token that amounts are kept in.
-const PARTS: u64 = 1_000;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// Largest ratio; beyond it a budget no longer limits anything.
-const MAX_RATIO: f64 = 1_000.0;
+use tokio::time::Instant;
 
-/// A bucket of retry tokens shared by many calls, so that retries cannot multiply an outage's load. Clones share it.
+pub(crate) use self::charge::Charge;
+use self::ledger::{Entry, Ledger};
+use crate::spend::Spend;
+
+/// The window until told otherwise; providers publish their limits per minute.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a [`Budget`] allows. Nothing is limited until told otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Limits {
+    window: Duration,
+    per_window: [Option<u64>; 2],
+    total: [Option<u64>; 2],
+}
+
+impl Limits {
+    /// A start for one tenant of a large language model: 50,000 tokens a minute, about what a few agents use, and
+    /// 100 US dollars in all, so that a mistake costs no more than that.
+    pub const LLM: Self = Self::new()
+        .with_tokens_per_window(50_000)
+        .with_total_micro_dollars(100_000_000);
+
+    /// No limits, and a window of a minute.
+    pub const fn new() -> Self {
+        Self {
+            window: MINUTE,
+            per_window: [None; 2],
+            total: [None; 2],
+        }
+    }
+
+    /// Length of the window. Default a minute; less than a millisecond is read as a millisecond.
+    ///
+    /// The window slides: in no stretch of time of this length is more reserved than allowed. It moves in steps of a
+    /// sixtieth of its length, so an amount stays in it for up to one step longer.
+    pub const fn with_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Tokens in any window.
+    pub const fn with_tokens_per_window(mut self, tokens: u64) -> Self {
+        self.per_window[Resource::Tokens as usize] = Some(tokens);
+        self
+    }
+
+    /// Millionths of a dollar in any window.
+    pub const fn with_micro_dollars_per_window(mut self, micro_dollars: u64) -> Self {
+        self.per_window[Resource::MicroDollars as usize] = Some(micro_dollars);
+        self
+    }
+
+    /// Tokens for as long as the budget lives.
+    pub const fn with_total_tokens(mut self, tokens: u64) -> Self {
+        self.total[Resource::Tokens as usize] = Some(tokens);
+        self
+    }
+
+    /// Millionths of a dollar for as long as the budget lives.
+    pub const fn with_total_micro_dollars(mut self, micro_dollars: u64) -> Self {
+        self.total[Resource::MicroDollars as usize] = Some(micro_dollars);
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Tokens and money that calls may cost. Clones share it, so that one budget can stand for an agent, a run or a tenant.
 ///
-/// Every call deposits `ratio` tokens, every retry withdraws one, and at most `reserve` tokens are saved up. So in any
-/// stretch of calls the retries are at most `reserve + ratio * calls`, exactly: amounts are whole thousandths.
-/// Nothing flows in by time alone.
+/// An amount is reserved before a call, counts at once, and is settled to the real cost afterwards. All amounts are
+/// whole numbers and no sum overflows. A call that costs more than was reserved is charged in full, so the
+/// budget can be overdrawn by calls already running; then it refuses until it is back within its limits.
 ///
-/// Source: the retry throttling of gRPC (proposal A6) and the retry budgets of Finagle, without their clocks.
+/// Where a call has several budgets it takes all of them or none.
 #[derive(Debug, Clone)]
-pub struct RetryBudget {
+pub struct Budget {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    balance: AtomicU64,
-    per_call: u64,
-    capacity: u64,
+    name: Arc<str>,
+    origin: Instant,
+    ledger: Mutex<Ledger>,
 }
 
-impl RetryBudget {
-    /// A full bucket. `ratio` is tokens per call, rounded to thousandths and kept within `0.0..=1000.0` (not a number
-    /// is read as 0); `reserve` is the bucket's size in tokens, at least 1 (0 is read as an empty bucket of size 1).
-    ///
-    /// A ratio of 0.1 with a reserve of 10 is a good start: ten retries at once, then one for ten calls.
-    pub fn new(ratio: f64, reserve: u32) -> Self {
-        let ratio = if ratio.is_nan() {
-            0.0
-        } else {
-            ratio.clamp(0.0, MAX_RATIO)
-        };
+impl Budget {
+    /// A budget from which nothing has been taken.
+    pub fn new(name: impl Into<Arc<str>>, limits: Limits) -> Self {
         Self {
             shared: Arc::new(Shared {
-                balance: AtomicU64::new(u64::from(reserve) * PARTS),
-                per_call: (ratio * PARTS as f64).round() as u64,
-                capacity: u64::from(reserve.max(1)) * PARTS,
+                name: name.into(),
+                origin: Instant::now(),
+                ledger: Mutex::new(Ledger::new(limits)),
             }),
         }
     }
 
-    /// One call's deposit. A [`Policy`](crate::Policy) does it at a call's first attempt.
-    pub fn deposit(&self) {
-        let Shared {
-            balance,
-            per_call,
-            capacity,
-        } = &*self.shared;
-        // The closure never returns None, so the update cannot fail.
-        let _ = balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| {
-            Some((parts + per_call).min(*capacity))
-        });
+    /// The name given to it, as it appears in errors.
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.name
     }
 
-    /// Takes one token for a retry; `false` if there is none.
-    #[must_use = "without a token there must be no retry"]
-    pub fn try_withdraw(&self) -> bool {
-        self.shared
-            .balance
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| {
-                parts.checked_sub(PARTS)
-            })
-            .is_ok()
+    /// What calls that are over have cost.
+    pub fn spent(&self) -> Spend {
+        self.ledger().spent()
     }
 
-    /// Whole tokens left.
-    pub fn available(&self) -> u64 {
-        self.shared.balance.load(Ordering::Relaxed) / PARTS
+    /// What calls that are not over have reserved.
+    pub fn reserved(&self) -> Spend {
+        self.ledger().reserved()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::RetryBudget;
-
-    #[test]
-    fn a_tenth_per_call_is_exactly_one_retry_for_ten_calls() {
-        let budget = RetryBudget::new(0.1, 2);
-        assert!(budget.try_withdraw() && budget.try_withdraw());
-        for _ in 0..100 {
-            (0..9).for_each(|_| budget.deposit());
-            assert!(!budget.try_withdraw(), "nine calls are not enough");
-            budget.deposit();
-            assert!(budget.try_withdraw());
-            assert!(!budget.try_withdraw());
+    /// Sets `amount` aside. A part of zero is not checked against its limits, so a call that costs no money passes a
+    /// budget without money.
+    ///
+    /// # Errors
+    /// [`BudgetExceeded`] if one of the limits would be exceeded; exactly reaching it is allowed. Nothing is
+    /// set aside then.
+    pub fn reserve(&self, amount: Spend) -> Result<Reservation, BudgetExceeded> {
+        let mut ledger = self.ledger();
+        // Read under the lock: the ledger's time never goes back.
+        let now = self.now();
+        match ledger.reserve(amount, now) {
+            Ok(entry) => Ok(Reservation {
+                budget: self.clone(),
+                entry: Some(entry),
+                amount,
+                has_begun: false,
+            }),
+            Err(shortage) => Err(BudgetExceeded {
+                budget: self.name().clone(),
+                resource: shortage.resource,
+                window: shortage.window,
+                asked: shortage.asked,
+                left: shortage.left,
+                limit: shortage.limit,
+                retry_after: shortage.retry_after,
+            }),
         }
     }
 
-    #[test]
-    fn deposits_beyond_the_reserve_are_not_saved() {
-        let budget = RetryBudget::new(0.5, 3);
-        (0..1_000).for_each(|_| budget.deposit());
-        assert_eq!(budget.available(), 3);
+    fn now(&self) -> Duration {
+        self.shared.origin.elapsed()
     }
 
-    #[test]
-    fn without_reserve_the_first_retry_must_be_earned() {
-        let budget = RetryBudget::new(1.0, 0);
-        assert!(!budget.try_withdraw());
-        budget.deposit();
-        assert!(budget.try_withdraw());
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing that can panic runs under this lock.
+        self.shared
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An amount set aside in a [`Budget`].
+///
+/// Dropping it gives the amount back, unless [`begin`](Self::begin) said that the work has started: then what was set
+/// aside is charged, since it may have been used up.
+#[derive(Debug)]
+#[must_use = "dropping a reservation gives it back"]
+pub struct Reservation {
+    budget: Budget,
+    /// None once settled.
+    entry: Option<Entry>,
+    amount: Spend,
+    has_begun: bool,
+}
+
+impl Reservation {
+    /// What was set aside.
+    pub fn amount(&self) -> Spend {
+        self.amount
     }
 
-    #[test]
-    fn threads_never_withdraw_more_than_was_there() {
-        let budget = RetryBudget::new(0.25, 4);
-        let taken = std::sync::atomic::AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..1_000 {
-                        budget.deposit();
-                        if budget.try_withdraw() {
-                            taken.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        let taken = taken.into_inner();
-        assert!(taken + budget.available() <= 4 + 2_000);
+    /// The work starts; from here on dropping charges the amount.
+    pub fn begin(&mut self) {
+        self.has_begun = true;
     }
+
+    /// Charges what the work has really cost, be it less or more than was set aside. Less goes back into the window it
+    /// was taken from; more counts from now.
+    pub fn settle(mut self, actual: Spend) {
+        self.charge(actual);
+    }
+
+    fn charge(&mut self, actual: Spend) {
+        if let Some(entry) = self.entry.take() {
+            let mut ledger = self.budget.ledger();
+            // Read under the lock: the ledger's time never goes back.
+            let now = self.budget.now();
+            ledger.settle(entry, actual, now);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let used = if self.has_begun {
+            self.amount
+        } else {
+            Spend::ZERO
+        };
+        self.charge(used);
+    }
+}
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Tokens.
+    Tokens = 0,
+    /// Millionths of a US dollar.
+    MicroDollars = 1,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tokens => "tokens",
+            Self::MicroDollars => "micro-dollars",
+        })
+    }
+}
+
+/// A budget has not enough left; nothing was called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error("budget `{budget}` has {left} of {limit} {resource}{} left where {asked} are needed, {}", per(*window), next_try(*retry_after))]
+pub struct BudgetExceeded {
+    /// The budget's name.
+    pub budget: Arc<str>,
+    /// What is short.
+    pub resource: Resource,
+    /// Length of the window whose limit it is; `None` if it is the limit of the whole budget.
+    pub window: Option<Duration>,
+    /// What the call asked for.
+    pub asked: u64,
+    /// What was left; zero too if it is overdrawn.
+    pub left: u64,
+    /// The limit.
+    pub limit: u64,
+    /// When there will be enough, exactly, if nobody else asks and running calls cost what they reserved. `None` if time alone does not help: the whole budget is
+    /// used up, or the call asks for more than fits into a window.
+    pub retry_after: Option<Duration>,
+}
+
+fn per(window: Option<Duration>) -> String {
+    window.map_or_else(String::new, |window| format!(" per {window:?}"))
+}
+
+fn next_try(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(
+        || "waiting does not help: raise the limit or ask for less".to_owned(),
+        |after| format!("next try in {after:?}"),
+    )
 }

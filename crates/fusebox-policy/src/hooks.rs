@@ -5,6 +5,8 @@ use std::time::Duration;
 use fusebox_breaker::Verdict;
 use tokio::time::Instant;
 
+use crate::error::CallErrorKind;
+
 /// One attempt, as the operation sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,6 +39,11 @@ impl Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallEvent {
+    /// The rate limit makes the call wait. Only with the feature `rate-limit`.
+    Throttled {
+        /// How long at most.
+        wait: Duration,
+    },
     /// The bulkhead has no free slot; the call waits for one.
     Queued,
     /// The breaker refused; the call ends.
@@ -65,6 +72,11 @@ pub enum CallEvent {
         /// The wait before it.
         after: Duration,
     },
+    /// The call gave no answer, the fallback did.
+    FellBack {
+        /// Why the call gave none.
+        cause: CallErrorKind,
+    },
 }
 
 /// Watches a call and may stop it. Anyone may implement it; `()` watches nothing.
@@ -77,7 +89,7 @@ pub trait Hooks: Send + Sync {
     /// It may be dropped at any await, if the total time-out passes or the caller gives up.
     ///
     /// # Errors
-    /// [`Stop`] ends the call: slot given back, permit neutral.
+    /// [`Stop`] ends the call: slot, reservations and, where possible, the rate limit's units given back, permit neutral.
     fn before_attempt(&self, attempt: &Attempt) -> impl Future<Output = Result<(), Stop>> + Send {
         let _ = attempt;
         std::future::ready(Ok(()))

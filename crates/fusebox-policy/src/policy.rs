@@ -1,27 +1,37 @@
 //! One policy in its documented order, and the call that runs through it.
 
+mod builder;
+mod stages;
+mod total;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_breaker::presets::Preset;
-use fusebox_breaker::{Availability, Breaker, FailureKind, Permit, Verdict};
-use tokio::time::{Instant, sleep, timeout_at};
+use fusebox_breaker::Breaker;
+use tokio::time::Instant;
 
-use crate::bulkhead::{Bulkhead, Slot};
-use crate::classify::{Classify, Judgement};
+pub use self::builder::PolicyBuilder;
+use self::stages::Stages;
+use self::total::{bound, earlier};
+use crate::budget::Budget;
+use crate::bulkhead::Bulkhead;
+use crate::call::Call;
+use crate::classify::Classify;
 use crate::error::CallError;
+use crate::fallback::{Degraded, Fallback, NoFallback};
 use crate::hooks::{Attempt, CallEvent, Hooks};
+use crate::loops::LoopDetector;
+#[cfg(feature = "rate-limit")]
+use crate::rate_limit::RateLimit;
 use crate::retry::Retry;
 
-/// How calls to one dependency are made. Clones share breaker, bulkhead and retry budget.
+/// How calls to one dependency are made. Clones share breaker, bulkhead, retry budget and fallback.
 ///
-/// Order, outer to inner: total time-out, retry, bulkhead, breaker, attempt time-out.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    breaker: Breaker,
-    retry: Retry,
-    attempt_timeout: Option<Duration>,
-    total_timeout: Option<Duration>,
-    bulkhead: Option<Bulkhead>,
+/// Order, outer to inner: fallback, budgets and loop detection, total time-out, retry, rate limit, bulkhead, breaker, attempt time-out.
+pub struct Policy<F = NoFallback> {
+    stages: Stages,
+    fallback: Arc<F>,
 }
 
 /// The value of a call that gave one.
@@ -30,50 +40,62 @@ pub struct Policy {
 pub struct Answer<T> {
     /// The operation's value.
     pub value: T,
-    /// Attempts started, at least 1.
+    /// Attempts of the operation started; 0 only if the fallback answered for a call that was turned away.
     pub attempts: u32,
+    /// That the fallback gave the value, and why; `None` if the operation did.
+    pub degraded: Option<Degraded>,
 }
 
 impl Policy {
-    /// A policy around `breaker` with one attempt, no time-outs and no bulkhead until told otherwise.
+    /// A policy around `breaker` with one attempt and no other stage until told otherwise.
     pub fn builder(breaker: Breaker) -> PolicyBuilder {
-        PolicyBuilder {
-            policy: Self {
-                breaker,
-                retry: Retry::none(),
-                attempt_timeout: None,
-                total_timeout: None,
-                bulkhead: None,
-            },
-        }
+        PolicyBuilder::new(breaker)
     }
+}
 
+impl<F> Policy<F> {
     /// The breaker.
     pub fn breaker(&self) -> &Breaker {
-        &self.breaker
+        &self.stages.breaker
     }
 
     /// The retry settings.
     pub fn retry(&self) -> &Retry {
-        &self.retry
+        &self.stages.retry
     }
 
     /// The attempt time-out, if one is set.
     pub fn attempt_timeout(&self) -> Option<Duration> {
-        self.attempt_timeout
+        self.stages.attempt_timeout
     }
 
     /// The total time-out, if one is set.
     pub fn total_timeout(&self) -> Option<Duration> {
-        self.total_timeout
+        self.stages.total_timeout
+    }
+
+    /// The budgets of every call; a call may bring more.
+    pub fn budgets(&self) -> &[Budget] {
+        &self.stages.budgets
+    }
+
+    /// The detector of loops, if one is set; a call may bring another.
+    pub fn loop_detector(&self) -> Option<&LoopDetector> {
+        self.stages.loops.as_ref()
+    }
+
+    /// The rate limit, if one is set.
+    #[cfg(feature = "rate-limit")]
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.stages.rate_limit.as_ref()
     }
 
     /// The bulkhead, if one is set.
     pub fn bulkhead(&self) -> Option<&Bulkhead> {
-        self.bulkhead.as_ref()
+        self.stages.bulkhead.as_ref()
     }
 
-    /// Calls `op` through every stage, once per attempt. See [`call_until`](Self::call_until).
+    /// Calls `op` through every stage, once per attempt. See [`call_with`](Self::call_with).
     ///
     /// # Errors
     /// [`CallError`], which says how many attempts were started.
@@ -84,26 +106,16 @@ impl Policy {
         op: Op,
     ) -> Result<Answer<T>, CallError<E>>
     where
+        F: Fallback<T, E>,
         Op: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
-        self.call_until(None, classify, hooks, op).await
+        self.call_with(Call::new(), classify, hooks, op).await
     }
 
-    /// Calls `op` through every stage, once per attempt, and gives up at the caller's `deadline` if the total
-    /// time-out has not passed before.
-    ///
-    /// - An attempt past the attempt time-out is dropped and counts as timed out. An attempt cut short by the total
-    ///   time-out or the deadline had less than its time, so it counts as cancelled; only where no attempt time-out
-    ///   is set does the total one count against the dependency, or a hang would never open the breaker.
-    /// - The slot and the permit are held for the attempt and its hook, not for the waits between attempts.
-    /// - There is no retry when the bulkhead or the breaker turned the call away, nor when the breaker would still
-    ///   refuse after the wait: that ends at once, as not permitted. Where the wait does not fit into the remaining
-    ///   time, or the budget is spent, the last result is the answer.
-    ///
-    /// # Cancellation
-    /// Dropping the future gives slot and permit back (counted as cancelled) and drops the operation's future.
+    /// Calls `op` through every stage, once per attempt, and gives up at the caller's `deadline`. See
+    /// [`call_with`](Self::call_with).
     ///
     /// # Errors
     /// [`CallError`], which says how many attempts were started.
@@ -112,334 +124,110 @@ impl Policy {
         deadline: Option<Instant>,
         classify: &impl Classify<T, E>,
         hooks: &H,
-        mut op: Op,
+        op: Op,
     ) -> Result<Answer<T>, CallError<E>>
     where
+        F: Fallback<T, E>,
         Op: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
-        let total = Total::new(Instant::now(), self.total_timeout, deadline);
-        let mut waits = self.retry.waits();
-        let mut attempts = 0;
-        loop {
-            let (slot, permit) = self.enter(&total, attempts, hooks).await?;
-            let ended = self
-                .attempt(permit, &total, attempts + 1, classify, hooks, &mut op)
-                .await?;
-            drop(slot);
-            attempts += 1;
-            let Some(wait) = self.next_wait(&ended, &mut waits, &total) else {
-                return ended.into_answer(attempts);
-            };
-            if self.will_refuse(wait) {
-                return ended.into_answer(attempts);
-            }
-            if self
-                .retry
-                .budget()
-                .is_some_and(|budget| !budget.try_withdraw())
-            {
-                return ended.into_answer(attempts);
-            }
-            drop(ended);
-            hooks.event(CallEvent::Retrying {
-                number: attempts + 1,
-                after: wait,
-            });
-            sleep(wait).await;
-        }
+        let call = Call::new().with_deadline(deadline);
+        self.call_with(call, classify, hooks, op).await
     }
 
-    /// Bulkhead, then breaker.
-    async fn enter<E>(
+    /// Calls `op` through every stage, once per attempt, as `call` describes it.
+    ///
+    /// - An attempt past the attempt time-out is dropped and counts as timed out. An attempt cut short by the total
+    ///   time-out or the deadline had less than its time, so it counts as cancelled; only where no attempt time-out
+    ///   is set does the total one count against the dependency, or a hang would never open the breaker.
+    /// - Each attempt's estimated cost is reserved in every budget: the first before anything else, a retry's before its
+    ///   wait. An attempt that gives a result is charged what its [`Meter`](crate::Meter) says, or the estimate if that
+    ///   says nothing; one that was cut short is charged the larger of both; one that never started, nothing.
+    /// - The slot and the permit are held for the attempt and its hook, not for the waits between attempts. Each attempt
+    ///   takes its units of the rate limit anew, and uses them up when its operation starts.
+    /// - There is no retry when the rate limit, the bulkhead or the breaker turned the call away, nor when the breaker would still
+    ///   refuse after the wait: that ends at once, as not permitted. Where the wait does not fit into the remaining
+    ///   time, or a budget has no room for a retry, the last result is the answer.
+    /// - The fallback is asked after every error but [`CallError::Stopped`]. The total time-out does not bound it, the
+    ///   caller's deadline does: past it, only a value that is ready at once is taken.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the queues of rate limit and bulkhead, gives slot and permit back (counted as
+    /// cancelled) and drops the operation's future.
+    /// Reservations go back unless the operation was running; then they are charged, since it may have used them up.
+    ///
+    /// # Errors
+    /// [`CallError`], which says how many attempts were started.
+    pub async fn call_with<T, E, Op, Fut, H>(
         &self,
-        total: &Total,
-        attempts: u32,
-        hooks: &impl Hooks,
-    ) -> Result<(Option<Slot>, Permit), CallError<E>> {
-        if total.is_over() {
-            return Err(total.timed_out(attempts));
-        }
-        let slot = match &self.bulkhead {
-            None => None,
-            Some(bulkhead) => {
-                let slot = bulkhead.acquire(|| hooks.event(CallEvent::Queued));
-                let slot = total
-                    .bound(slot)
-                    .await
-                    .ok_or_else(|| total.timed_out(attempts))?
-                    .map_err(|full| CallError::BulkheadFull {
-                        name: bulkhead.name().clone(),
-                        limit: bulkhead.limit(),
-                        waited: full.waited,
-                        attempts,
-                    })?;
-                Some(slot)
-            }
-        };
-        let permit = self.breaker.try_acquire().map_err(|source| {
-            hooks.event(CallEvent::NotPermitted {
-                retry_after: source.retry_after,
-            });
-            CallError::NotPermitted { source, attempts }
-        })?;
-        Ok((slot, permit))
-    }
-
-    /// Hook, then the operation under its time-out, then the verdict.
-    async fn attempt<T, E, Op, Fut>(
-        &self,
-        permit: Permit,
-        total: &Total,
-        number: u32,
+        call: Call,
         classify: &impl Classify<T, E>,
-        hooks: &impl Hooks,
-        op: &mut Op,
-    ) -> Result<Ended<T, E>, CallError<E>>
+        hooks: &H,
+        op: Op,
+    ) -> Result<Answer<T>, CallError<E>>
     where
+        F: Fallback<T, E>,
         Op: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
+        H: Hooks,
     {
-        let attempts = number - 1;
-        let attempt = self.begin(Instant::now(), number, total);
-        match total.bound(hooks.before_attempt(&attempt)).await {
-            None => return Err(total.timed_out(attempts)),
-            Some(Err(stop)) => {
-                permit.ignore();
-                let reason = stop.reason;
-                return Err(CallError::Stopped { reason, attempts });
+        let deadline = call.deadline;
+        match self.stages.run(call, classify, hooks, op).await {
+            Err(error) if !matches!(error, CallError::Stopped { .. }) => {
+                self.fall_back(error, deadline, hooks).await
             }
-            Some(Ok(())) => {}
-        }
-        if number == 1
-            && let Some(budget) = self.retry.budget()
-        {
-            budget.deposit();
-        }
-        let started = Instant::now();
-        let attempt = self.begin(started, number, total);
-        hooks.event(CallEvent::AttemptStarted { number });
-        let result = bound(attempt.deadline, op(attempt)).await;
-        let ended = |verdict| {
-            hooks.event(CallEvent::AttemptEnded {
-                number,
-                took: started.elapsed(),
-                verdict,
-            });
-        };
-        match result {
-            Some(result) => {
-                let judgement = classify.classify(&result);
-                permit.record(judgement.verdict);
-                ended(judgement.verdict);
-                Ok(Ended::Judged { result, judgement })
-            }
-            None => match self.blame(&attempt, started, total) {
-                Blame::Attempt(limit) => {
-                    permit.failure(FailureKind::TimedOut);
-                    ended(Verdict::Failure(FailureKind::TimedOut));
-                    Ok(Ended::TimedOut { limit })
-                }
-                Blame::Total => {
-                    permit.failure(FailureKind::TimedOut);
-                    ended(Verdict::Failure(FailureKind::TimedOut));
-                    Err(total.timed_out(number))
-                }
-                Blame::Nobody => {
-                    drop(permit);
-                    ended(Verdict::Neutral);
-                    Err(total.timed_out(number))
-                }
-            },
+            result => result,
         }
     }
 
-    fn begin(&self, started: Instant, number: u32, total: &Total) -> Attempt {
-        let own = self
-            .attempt_timeout
-            .and_then(|limit| started.checked_add(limit));
-        let deadline = match (own, total.deadline) {
-            (Some(own), Some(total)) => Some(own.min(total)),
-            (own, total) => own.or(total),
-        };
-        Attempt { number, deadline }
-    }
-
-    /// Whom it counts against that `attempt`, started at `started`, gave no answer by its deadline.
-    fn blame(&self, attempt: &Attempt, started: Instant, total: &Total) -> Blame {
-        match self.attempt_timeout {
-            // Where both end together the attempt had its whole time.
-            Some(limit) if attempt.deadline == started.checked_add(limit) => Blame::Attempt(limit),
-            None if total.is_own => Blame::Total,
-            _ => Blame::Nobody,
-        }
-    }
-
-    /// The wait before the next attempt, if there may be one.
-    fn next_wait<T, E>(
+    async fn fall_back<T, E>(
         &self,
-        ended: &Ended<T, E>,
-        waits: &mut impl Iterator<Item = Duration>,
-        total: &Total,
-    ) -> Option<Duration> {
-        let floor = match ended {
-            Ended::Judged { judgement, .. } => judgement
-                .retry
-                .then(|| judgement.retry_after.unwrap_or(Duration::ZERO))?,
-            Ended::TimedOut { .. } => self.retry.timed_out.then_some(Duration::ZERO)?,
-        };
-        let wait = waits.next()?.max(floor);
-        total.leaves_time_after(wait).then_some(wait)
-    }
-
-    /// Whether the breaker will still refuse after the wait. Then the call ends with its own last error, which says
-    /// more than the refusal would.
-    fn will_refuse(&self, wait: Duration) -> bool {
-        match self.breaker.availability() {
-            Availability::Never => true,
-            Availability::NotBefore(after) => after > wait,
-            Availability::Ready | Availability::ProbeReady => false,
+        error: CallError<E>,
+        deadline: Option<Instant>,
+        hooks: &impl Hooks,
+    ) -> Result<Answer<T>, CallError<E>>
+    where
+        F: Fallback<T, E>,
+    {
+        let limit = self.stages.fallback_timeout;
+        let limit = limit
+            .or(self.stages.attempt_timeout)
+            .and_then(|limit| Instant::now().checked_add(limit));
+        let asked = self.fallback.answer(&error);
+        match bound(earlier(limit, deadline), asked).await {
+            Some(Ok(Some(value))) => {
+                let degraded = Degraded::by(&error);
+                hooks.event(CallEvent::FellBack {
+                    cause: degraded.cause,
+                });
+                Ok(Answer {
+                    value,
+                    attempts: error.attempts(),
+                    degraded: Some(degraded),
+                })
+            }
+            Some(Ok(None)) => Err(error),
+            Some(Err(source)) => Err(error.and_fallback(Some(source))),
+            None => Err(error.and_fallback(None)),
         }
     }
 }
 
-/// Collects a policy's stages.
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until built"]
-pub struct PolicyBuilder {
-    policy: Policy,
-}
-
-impl PolicyBuilder {
-    /// When to try again. Default [`Retry::none`].
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.policy.retry = retry;
-        self
-    }
-
-    /// How long one attempt may take. Default: no limit of its own. Keep it below the breaker's probe deadline.
-    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.policy.attempt_timeout = Some(limit);
-        self
-    }
-
-    /// How long all attempts, queues and waits of one call may take together. Default: no limit.
-    pub fn total_timeout(mut self, limit: Duration) -> Self {
-        self.policy.total_timeout = Some(limit);
-        self
-    }
-
-    /// Limits concurrent calls. Default: no limit.
-    pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
-        self.policy.bulkhead = Some(bulkhead);
-        self
-    }
-
-    /// Takes retry, attempt and total time-out from a preset; the breaker's settings are
-    /// [`Preset::config`].
-    pub fn preset(self, preset: &Preset) -> Self {
-        let retry = Retry::new(preset.max_attempts)
-            .with_base(preset.retry_base)
-            .with_cap(preset.retry_cap);
-        self.retry(retry)
-            .attempt_timeout(preset.attempt_timeout)
-            .total_timeout(preset.retry_total)
-    }
-
-    /// The policy.
-    pub fn build(self) -> Policy {
-        self.policy
-    }
-}
-
-/// The end of an attempt after which the call may go on.
-enum Ended<T, E> {
-    Judged {
-        result: Result<T, E>,
-        judgement: Judgement,
-    },
-    TimedOut {
-        limit: Duration,
-    },
-}
-
-impl<T, E> Ended<T, E> {
-    fn into_answer(self, attempts: u32) -> Result<Answer<T>, CallError<E>> {
-        match self {
-            Self::Judged {
-                result: Ok(value), ..
-            } => Ok(Answer { value, attempts }),
-            Self::Judged {
-                result: Err(source),
-                ..
-            } => Err(CallError::Failed { source, attempts }),
-            Self::TimedOut { limit } => Err(CallError::TimedOut { limit, attempts }),
-        }
-    }
-}
-
-enum Blame {
-    /// It used up the attempt time-out.
-    Attempt(Duration),
-    /// No attempt time-out is set and it used up the total one.
-    Total,
-    /// It was cut short.
-    Nobody,
-}
-
-/// The end of the whole call.
-struct Total {
-    started: Instant,
-    deadline: Option<Instant>,
-    /// Whether it is the policy's own time-out rather than the caller's deadline.
-    is_own: bool,
-}
-
-impl Total {
-    fn new(started: Instant, timeout: Option<Duration>, caller: Option<Instant>) -> Self {
-        let own = timeout.and_then(|limit| started.checked_add(limit));
-        let (deadline, is_own) = match (own, caller) {
-            (Some(own), Some(caller)) if caller < own => (Some(caller), false),
-            (Some(own), _) => (Some(own), true),
-            (None, caller) => (caller, false),
-        };
+impl<F> Clone for Policy<F> {
+    fn clone(&self) -> Self {
         Self {
-            started,
-            deadline,
-            is_own,
+            stages: self.stages.clone(),
+            fallback: self.fallback.clone(),
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    fn leaves_time_after(&self, wait: Duration) -> bool {
-        self.deadline.is_none_or(|deadline| {
-            Instant::now()
-                .checked_add(wait)
-                .is_some_and(|end| end < deadline)
-        })
-    }
-
-    async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
-        bound(self.deadline, future).await
-    }
-
-    fn timed_out<E>(&self, attempts: u32) -> CallError<E> {
-        let limit = self.deadline.map_or(Duration::ZERO, |deadline| {
-            deadline.saturating_duration_since(self.started)
-        });
-        CallError::TotalTimedOut { limit, attempts }
     }
 }
 
-/// `future`, or none at the deadline. An answer that is ready at the deadline is taken.
-async fn bound<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
-    match deadline {
-        None => Some(future.await),
-        Some(deadline) => timeout_at(deadline, future).await.ok(),
+impl<F> fmt::Debug for Policy<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stages, .. } = self;
+        f.debug_struct("Policy")
+            .field("stages", stages)
+            .finish_non_exhaustive()
     }
 }

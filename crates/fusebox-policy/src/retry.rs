@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::budget::RetryBudget;
+use crate::retry_budget::RetryBudget;
 
 /// Growth of the wait from one retry to the next.
 const FACTOR: f32 = 2.0;

@@ -40,15 +40,15 @@
 //! | module | crate | what |
 //! |---|---|---|
 //! | [`breaker`] | `fusebox-breaker` | the circuit breaker, without a runtime |
-//! | [`policy`] | `fusebox-policy` | retry, time-outs, bulkhead around a breaker |
+//! | [`policy`] | `fusebox-policy` | fallback, budgets, retry, rate limit, bulkhead, time-outs around a breaker |
 //! | [`state`] | `fusebox-state` | where runs are kept |
-//! | [`agent`] | `fusebox-agent` | the [`Agent`] trait, its guard, fault injection |
+//! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (feature `command`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `file` (workflow files), `command`,
-//! `metrics`, `prometheus`.
+//! `metrics`, `prometheus`, `rate-limit`.
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;
@@ -63,7 +63,8 @@ pub use fusebox_state as state;
 pub use fusebox_agent::{AgentError, Context, Description, Reply, Task, agent_fn};
 pub use fusebox_breaker::{Breaker, presets};
 pub use fusebox_orchestrator::{
-    Engine, EngineError, OnUnavailable, Resilience, RunId, RunOptions, RunReport, RunStatus, Step, StepStatus, Workflow,
+    Engine, EngineError, OnUnavailable, Resilience, RunId, RunOptions, RunReport, RunStatus, Step,
+    StepStatus, Workflow,
 };
 
 /// The traits whose methods the examples call.

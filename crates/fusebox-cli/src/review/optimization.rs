@@ -26,7 +26,11 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
     untested_packages(data, &mut actions);
     long_files(data, &mut actions);
     unlicensed(data, &mut actions);
-    actions.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.title.cmp(&b.title)));
+    actions.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.title.cmp(&b.title))
+    });
     cx.progress(&format!("{} actions ranked", actions.len()));
     let ranked: Vec<Value> = actions
         .iter()
@@ -38,8 +42,17 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
 
 fn doubled_versions(data: &Value, actions: &mut Vec<Action>) {
     let direct = &data["dependencies"]["users"];
-    for (name, versions) in data["duplicates"]["more_than_one_version"].as_object().into_iter().flatten() {
-        let versions: Vec<&str> = versions.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, versions) in data["duplicates"]["more_than_one_version"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        let versions: Vec<&str> = versions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         // One's own dependency can be moved; one that others bring can only be waited for.
         let (score, whose) = match direct[name].as_u64() {
             Some(users) => (4.0, format!("a direct dependency of {users} packages here")),
@@ -54,14 +67,24 @@ fn doubled_versions(data: &Value, actions: &mut Vec<Action>) {
 }
 
 fn loose_sources(data: &Value, actions: &mut Vec<Action>) {
-    for name in data["dependencies"]["git"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for name in data["dependencies"]["git"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         actions.push(Action {
             score: 5.0,
             title: format!("Depend on a release of `{name}`"),
             why: "it comes from a git repository, which can change or vanish".to_owned(),
         });
     }
-    for name in data["dependencies"]["wildcard"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for name in data["dependencies"]["wildcard"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         actions.push(Action {
             score: 6.0,
             title: format!("State a version of `{name}`"),
@@ -74,7 +97,10 @@ fn untested_packages(data: &Value, actions: &mut Vec<Action>) {
     let packages: BTreeMap<String, Value> =
         serde_json::from_value(data["sizes"]["packages"].clone()).unwrap_or_default();
     for (name, size) in packages {
-        let (lines, tests) = (size["lines"].as_u64().unwrap_or(0), size["tests"].as_u64().unwrap_or(0));
+        let (lines, tests) = (
+            size["lines"].as_u64().unwrap_or(0),
+            size["tests"].as_u64().unwrap_or(0),
+        );
         if tests == 0 && lines > UNTESTED {
             actions.push(Action {
                 score: 3.0 + lines as f64 / 1000.0,
@@ -86,15 +112,30 @@ fn untested_packages(data: &Value, actions: &mut Vec<Action>) {
 }
 
 fn long_files(data: &Value, actions: &mut Vec<Action>) {
+    let churn = data["change"]["churn"].as_array().into_iter().flatten();
+    let churn: Vec<(&str, u64)> = churn
+        .filter_map(|entry| Some((entry["file"].as_str()?, entry["commits"].as_u64()?)))
+        .collect();
     for entry in data["sizes"]["longest"].as_array().into_iter().flatten() {
-        let (lines, file) = (entry["lines"].as_u64().unwrap_or(0), entry["file"].as_str().unwrap_or("?"));
-        if lines > LONG_FILE {
-            actions.push(Action {
-                score: lines as f64 / LONG_FILE as f64,
-                title: format!("See whether `{file}` is still one idea"),
-                why: format!("{lines} lines"),
-            });
+        let (lines, file) = (
+            entry["lines"].as_u64().unwrap_or(0),
+            entry["file"].as_str().unwrap_or("?"),
+        );
+        if lines <= LONG_FILE {
+            continue;
         }
+        // A long file that many commits touch costs more than one that rests.
+        let touched = churn.iter().find(|(name, _)| *name == file);
+        let commits = touched.map_or(0, |(_, commits)| *commits);
+        actions.push(Action {
+            score: lines as f64 / LONG_FILE as f64 + commits as f64 / 10.0,
+            title: format!("See whether `{file}` is still one idea"),
+            why: match commits {
+                0 => format!("{lines} lines"),
+                1 => format!("{lines} lines, touched by 1 recent commit"),
+                _ => format!("{lines} lines, touched by {commits} recent commits"),
+            },
+        });
     }
 }
 
@@ -103,7 +144,10 @@ fn unlicensed(data: &Value, actions: &mut Vec<Action>) {
         if package["license"].is_null() {
             actions.push(Action {
                 score: 2.0,
-                title: format!("State the licence of `{}`", package["name"].as_str().unwrap_or("?")),
+                title: format!(
+                    "State the licence of `{}`",
+                    package["name"].as_str().unwrap_or("?")
+                ),
                 why: "its manifest has no `license`".to_owned(),
             });
         }

@@ -8,7 +8,10 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
     let triage = super::upstream(&task, "triage")?;
     let manifest = path.join("Cargo.toml");
     if !manifest.is_file() {
-        let message = format!("{} has no Cargo.toml; give a Cargo workspace with --input path=DIR", path.display());
+        let message = format!(
+            "{} has no Cargo.toml; give a Cargo workspace with --input path=DIR",
+            path.display()
+        );
         return Err(AgentError::invalid_input(message));
     }
     let mut checks = vec![
@@ -21,7 +24,8 @@ pub(super) async fn call(task: Task, cx: Context) -> Result<Reply, AgentError> {
     }
     let commits = triage["commits"].as_array().map_or(0, Vec::len);
     if commits > 1 {
-        checks.push(json!({ "name": "churn", "why": format!("there are {commits} recent commits") }));
+        checks
+            .push(json!({ "name": "churn", "why": format!("there are {commits} recent commits") }));
     }
     cx.progress(&format!("{} checks apply", checks.len()));
     Ok(Reply::new(json!({ "path": path, "checks": checks })))

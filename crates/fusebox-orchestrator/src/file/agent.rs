@@ -174,8 +174,18 @@ fn resilience(
             [one] => format!("change `{one}`"),
             many => format!("change one of: {}", many.join(", ")),
         };
-        source.error(place, error.to_string(), help)
+        // The file says of which window it is the size.
+        let message = error.to_string().replace("`size`", "`window_size`");
+        source.error(place, message, help)
     })?;
+    let attempts = raw.max_attempts.as_ref();
+    if let Some(attempts) = attempts.filter(|attempts| *attempts.get_ref() == 0) {
+        return Err(source.error(
+            attempts.span(),
+            "no attempt would ever be made",
+            "allow at least 1; 1 means no retry",
+        ));
+    }
     if let Some(calls) = &raw.max_concurrent_calls {
         if *calls.get_ref() == 0 {
             return Err(source.error(calls.span(), "no call could ever run", "allow at least 1"));

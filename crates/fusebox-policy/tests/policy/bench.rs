@@ -82,6 +82,7 @@ impl Hooks for Recorder {
 
     fn event(&self, event: CallEvent) {
         self.write(match event {
+            CallEvent::Throttled { wait } => format!("throttled for {wait:?}"),
             CallEvent::Queued => "queued".to_owned(),
             CallEvent::NotPermitted { .. } => "not permitted".to_owned(),
             CallEvent::AttemptStarted { number } => format!("started {number}"),
@@ -91,6 +92,7 @@ impl Hooks for Recorder {
                 verdict,
             } => format!("ended {number} after {took:?}: {verdict:?}"),
             CallEvent::Retrying { number, after } => format!("retrying {number} after {after:?}"),
+            CallEvent::FellBack { cause } => format!("fell back: {cause}"),
             _ => "unknown".to_owned(),
         });
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fusebox_breaker::{Breaker, Config, FailureKind, Override, State, Verdict, presets};
 use fusebox_policy::{
-    Answer, Bulkhead, CallError, DefaultClassify, Judgement, Policy, RetryBudget, TokioClock,
+    Answer, Budget, Bulkhead, Call, CallError, DefaultClassify, Fingerprint, Judgement, Limits,
+    LoopDetector, Policy, RetryBudget, Spend, TokioClock,
 };
 use tokio::time::{Instant, sleep};
 
@@ -288,4 +289,33 @@ fn a_calls_future_is_send_and_fits_a_spawned_task() {
         retry_after: Some(Duration::ZERO),
     };
     drop(is_send(policy.call(&closure, &(), |_| async { Ok(1) })));
+
+    let budget = Budget::new("all", Limits::LLM);
+    let covered = Policy::builder(policy.breaker().clone())
+        .budget(budget.clone())
+        .loop_detector(LoopDetector::new(3))
+        .fallback(|error: &CallError<String>| {
+            let attempts = error.attempts();
+            async move { Ok(Some(attempts)) }
+        })
+        .build();
+    let call = Call::new()
+        .with_tenant("acme")
+        .with_fingerprint(Fingerprint::of("search", &("rust", 3)));
+    let meter = call.meter().clone();
+    drop(is_send(covered.call_with(call, &closure, &(), move |_| {
+        let meter = meter.clone();
+        async move {
+            tokio::task::yield_now().await;
+            meter.record(Spend::tokens(10));
+            Ok(1)
+        }
+    })));
+    assert_eq!(covered.budgets().len(), 1);
+    assert_eq!(budget.reserved(), Spend::ZERO, "never polled");
+    assert!(
+        covered
+            .loop_detector()
+            .is_some_and(|loops| loops.remembered() == 0)
+    );
 }

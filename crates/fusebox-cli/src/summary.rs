@@ -1,0 +1,143 @@
+//! A run's account: the summary for a person, the document for a machine.
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, Table, presets};
+use fusebox::orchestrator::file::WorkflowFile;
+use fusebox::orchestrator::{RtoVerdict, StepReport};
+use fusebox::{RunReport, RunStatus};
+use serde::Serialize;
+
+use crate::output;
+use crate::progress::{mark, time};
+
+/// The document of `run --json`, `resume --json` and `show --json`.
+#[derive(Serialize)]
+pub(crate) struct Document {
+    #[serde(flatten)]
+    pub(crate) run: RunReport,
+    /// The chief report file, where it exists.
+    report: Option<PathBuf>,
+    /// All report files that exist.
+    pub(crate) reports: Vec<PathBuf>,
+}
+
+impl Document {
+    pub(crate) fn new(run: RunReport, file: &WorkflowFile, artifacts: &Path) -> Self {
+        let files = file.reports.iter().map(|name| artifacts.join(name));
+        let reports: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+        Self {
+            run,
+            report: reports.first().cloned(),
+            reports,
+        }
+    }
+}
+
+/// The end of `run` and `resume` for a person.
+pub(crate) fn print_report(
+    report: &RunReport,
+    files: &[PathBuf],
+    spec: &WorkflowFile,
+    flags: &str,
+) {
+    output::say(&step_table(&report.steps, Some(spec), "attempts"));
+    output::say(&format!(
+        "run {}: {} in {}",
+        report.run,
+        report.status,
+        time(report.duration_ms)
+    ));
+    conclusion(report, flags);
+    for file in files {
+        output::say(&format!("report: {}", shown(file).display()));
+    }
+}
+
+/// The path from here, where that is shorter.
+fn shown(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok())
+        .map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+/// Why, and what to do next.
+pub(crate) fn conclusion(report: &RunReport, flags: &str) {
+    if let Some(reason) = &report.reason {
+        output::say(&format!("why: {reason}"));
+    }
+    match (report.status, report.due_in_ms) {
+        (RunStatus::Waiting, Some(due)) if due > 0 => {
+            output::say(&format!(
+                "due back in {}: fusebox resume {}{flags}",
+                time(due),
+                report.run
+            ));
+        }
+        (RunStatus::Waiting | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Running, _) => {
+            output::say(&format!("to go on: fusebox resume {}{flags}", report.run));
+        }
+        _ => {}
+    }
+}
+
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_header(header.to_vec());
+    table
+}
+
+/// `count` says which of the two counts leads: attempts in this process, or executions over all.
+pub(crate) fn step_table(steps: &[StepReport], spec: Option<&WorkflowFile>, count: &str) -> String {
+    let mut table = table(&["step", "outcome", count, "time", "breaker", "RTO"]);
+    for step in steps {
+        let attempts = if step.attempts == step.executions || count == "executions" {
+            step.executions.to_string()
+        } else {
+            format!(
+                "{} (+{} before)",
+                step.attempts,
+                step.executions - step.attempts
+            )
+        };
+        table.add_row([
+            step.name.clone(),
+            format!("{} {}", mark(step.status), step.status),
+            attempts,
+            step.duration_ms.map(time).unwrap_or_default(),
+            step.breaker.clone(),
+            objective(step, spec),
+        ]);
+    }
+    for column in [2, 3] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+/// How the agent's recovery objective fared.
+fn objective(step: &StepReport, spec: Option<&WorkflowFile>) -> String {
+    if let Some(rto) = step.rto {
+        let verdict = match rto.verdict {
+            RtoVerdict::Met => "met",
+            RtoVerdict::Breached => "breached",
+            RtoVerdict::Pending => "still away",
+            _ => "no objective",
+        };
+        let of = rto
+            .objective_ms
+            .map(|ms| format!(" of {}", time(ms)))
+            .unwrap_or_default();
+        return format!("{verdict}: {}{of}", time(rto.away_ms));
+    }
+    let spec = spec.and_then(|file| file.agents.get(&step.agent));
+    let objective = spec.and_then(|spec| spec.resilience.breaker.recovery_objective());
+    objective.map_or_else(
+        || "-".into(),
+        |objective| format!("no outage ({})", time(objective.as_millis() as u64)),
+    )
+}

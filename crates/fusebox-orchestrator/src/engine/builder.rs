@@ -1,0 +1,191 @@
+//! Puts guards around agents and makes an engine of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_agent::{Agent, Guard};
+use fusebox_breaker::{Breaker, Clock, TransitionQueue};
+use fusebox_policy::{Bulkhead, Policy, Retry, TokioClock};
+use fusebox_state::StateStore;
+use tokio::sync::broadcast;
+
+use super::{Engine, EngineError};
+use crate::resilience::Resilience;
+use crate::shared::{Member, Shared};
+
+/// Events a listener may be behind before it loses the oldest.
+const EVENT_BUFFER: usize = 1024;
+
+/// Builds an [`Engine`].
+#[must_use]
+pub struct EngineBuilder {
+    store: Arc<dyn StateStore>,
+    agents: Vec<(Arc<dyn Agent>, Resilience)>,
+    fallbacks: BTreeMap<String, Arc<dyn Agent>>,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+    store_patience: Duration,
+    lease_ttl: Duration,
+    retention: Duration,
+}
+
+impl std::fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let agents: Vec<_> = self
+            .agents
+            .iter()
+            .map(|(agent, _)| &agent.describe().name)
+            .collect();
+        f.debug_struct("EngineBuilder")
+            .field("store", &self.store)
+            .field("agents", &agents)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    pub(super) fn new(store: Arc<dyn StateStore>) -> Self {
+        Self {
+            store,
+            agents: Vec::new(),
+            fallbacks: BTreeMap::new(),
+            clock: Arc::new(TokioClock::new()),
+            seed: None,
+            store_patience: Duration::from_secs(5),
+            lease_ttl: Duration::from_secs(10),
+            retention: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+
+    /// Adds an agent under the name it describes itself with.
+    pub fn agent(self, agent: impl Agent + 'static, resilience: Resilience) -> Self {
+        self.shared_agent(Arc::new(agent), resilience)
+    }
+
+    /// Adds an agent that is already shared.
+    pub fn shared_agent(mut self, agent: Arc<dyn Agent>, resilience: Resilience) -> Self {
+        self.agents.push((agent, resilience));
+        self
+    }
+
+    /// Lets `fallback` answer when the agent called `name` fails, times out or is refused. A step
+    /// answered so is marked degraded.
+    pub fn fallback(mut self, name: impl Into<String>, fallback: Arc<dyn Agent>) -> Self {
+        self.fallbacks.insert(name.into(), fallback);
+        self
+    }
+
+    /// The breakers' clock. Defaults to tokio's, which is the system's monotonic clock unless a test
+    /// pauses it.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Fixes every random draw (jitter), so that a run can be repeated. Defaults to random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long a commit is repeated while the store does not answer. Defaults to 5 s; a run whose
+    /// store stays away longer ends as waiting and can be resumed.
+    pub fn store_patience(mut self, patience: Duration) -> Self {
+        self.store_patience = patience;
+        self
+    }
+
+    /// How long a run's lease outlives its last renewal. Defaults to 10 s. After a crash, another
+    /// host can take the run over that much later; the same host at once.
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.lease_ttl = ttl;
+        self
+    }
+
+    /// How long the journal of a run is kept after it ended. Defaults to 30 days.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Puts the guards around the agents.
+    ///
+    /// # Errors
+    /// Two agents of one name, or a fallback for none.
+    pub fn build(mut self) -> Result<Engine, EngineError> {
+        let queue = TransitionQueue::new(1024);
+        let mut members = BTreeMap::new();
+        for (index, (agent, resilience)) in std::mem::take(&mut self.agents).into_iter().enumerate()
+        {
+            let name = agent.describe().name.clone();
+            let seed = self.seed.map(|seed| seed.wrapping_add(index as u64));
+            let fallback = self.fallbacks.remove(&name);
+            let member = guard(
+                &name,
+                agent,
+                &resilience,
+                fallback,
+                (&self.clock, &queue, seed),
+            );
+            if members.insert(name.clone(), member).is_some() {
+                return Err(EngineError::DuplicateAgent(name));
+            }
+        }
+        if let Some((name, _)) = self.fallbacks.pop_first() {
+            return Err(EngineError::FallbackWithoutAgent(name));
+        }
+        let shared = Shared {
+            store: self.store,
+            members,
+            clock: self.clock,
+            events: broadcast::Sender::new(EVENT_BUFFER),
+            queue,
+            transitions: broadcast::Sender::new(EVENT_BUFFER),
+            store_patience: self.store_patience,
+            lease_ttl: self.lease_ttl,
+            retention: self.retention,
+        };
+        Ok(Engine {
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+fn guard(
+    name: &str,
+    agent: Arc<dyn Agent>,
+    resilience: &Resilience,
+    fallback: Option<Arc<dyn Agent>>,
+    (clock, queue, seed): (&Arc<dyn Clock>, &TransitionQueue, Option<u64>),
+) -> Member {
+    let mut breaker = Breaker::builder(name, resilience.breaker.clone())
+        .clock(Arc::clone(clock))
+        .transitions(queue.clone());
+    let mut retry = Retry::new(resilience.max_attempts)
+        .with_base(resilience.retry_base)
+        .with_cap(resilience.retry_cap);
+    if let Some(seed) = seed {
+        breaker = breaker.seed(seed);
+        retry = retry.with_seed(seed);
+    }
+    let breaker = breaker.build();
+    let mut policy = Policy::builder(breaker.clone()).retry(retry);
+    if let Some(limit) = resilience.attempt_timeout {
+        policy = policy.attempt_timeout(limit);
+    }
+    if let Some(limit) = resilience.max_concurrent_calls {
+        policy = policy.bulkhead(Bulkhead::new(name, limit).with_max_wait(resilience.max_wait));
+    }
+    let has_fallback = fallback.is_some();
+    let mut guard = Guard::new(agent, policy.build());
+    if let Some(fallback) = fallback {
+        guard = guard.with_fallback(fallback);
+    }
+    Member {
+        guard,
+        breaker,
+        has_fallback,
+        pause: resilience.retry_cap,
+    }
+}

@@ -1,0 +1,66 @@
+//! How one run is to be run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::run_id::RunId;
+
+/// How one run is to be run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// The run's name. Defaults to a generated one.
+    pub id: Option<RunId>,
+    /// What the workflow starts with; every step sees it under `input`.
+    pub input: Value,
+    /// Anything the caller needs to build the same agents again when the run is resumed.
+    pub attachment: Value,
+    /// Replaces the workflow's objective for this process.
+    pub objective: Option<Duration>,
+    /// Whether to wait for unavailable agents while the objective allows. Defaults to `true`.
+    pub wait: bool,
+    /// A directory for files the agents make.
+    pub artifacts: Option<PathBuf>,
+    /// Cancelling it stops the run; what is finished stays finished.
+    pub cancellation: CancellationToken,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            id: None,
+            input: Value::Null,
+            attachment: Value::Null,
+            objective: None,
+            wait: true,
+            artifacts: None,
+            cancellation: CancellationToken::new(),
+        }
+    }
+}
+
+impl RunOptions {
+    /// Names the run.
+    #[must_use]
+    pub fn with_id(mut self, id: RunId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Gives the run its input.
+    #[must_use]
+    pub fn with_input(mut self, input: Value) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// Ends the run as waiting, instead of waiting, when an agent is not available.
+    #[must_use]
+    pub fn without_waiting(mut self) -> Self {
+        self.wait = false;
+        self
+    }
+}

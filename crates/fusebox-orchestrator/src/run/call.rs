@@ -1,0 +1,132 @@
+//! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fusebox_agent::{Context, GuardError, Task};
+use fusebox_breaker::{FailureKind, Verdict};
+use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Message;
+use crate::event::EventKind;
+use crate::shared::Member;
+use crate::time::millis;
+
+/// An agent's answer.
+pub(super) struct Answered {
+    pub(super) output: Value,
+    pub(super) attempts: u32,
+    pub(super) degraded: Option<String>,
+}
+
+/// Why a call brought no answer.
+pub(super) struct Refused {
+    pub(super) reason: String,
+    pub(super) attempts: u32,
+    pub(super) retryable: bool,
+    /// At the earliest then.
+    pub(super) retry_after: Option<Duration>,
+}
+
+pub(super) async fn call(
+    member: &Member,
+    task: Task,
+    context: Context,
+    hooks: &StepHooks,
+) -> Result<Answered, Refused> {
+    match member.guard.call(task, context, hooks).await {
+        Ok(answer) => Ok(Answered {
+            output: answer.reply.output,
+            attempts: answer.attempts,
+            degraded: answer.degraded.map(|why| match member.guard.fallback() {
+                Some(agent) => format!("answered by `{}`, {why}", agent.describe().name),
+                None => why,
+            }),
+        }),
+        Err(error) => Err(Refused {
+            reason: reason(&error),
+            attempts: error.attempts(),
+            retryable: is_retryable(&error),
+            retry_after: error.retry_after(),
+        }),
+    }
+}
+
+/// Why, in the agent's own words where it has said something.
+fn reason(error: &GuardError) -> String {
+    let cause = match error.cause() {
+        CallError::Failed { source, .. } => chain(source),
+        other => chain(other),
+    };
+    match error.fallback_error() {
+        Some(fallback) => format!("{cause}; its fallback: {}", chain(fallback)),
+        None => cause,
+    }
+}
+
+/// Whether the same call may succeed when the agent is available again.
+fn is_retryable(error: &GuardError) -> bool {
+    match error.cause() {
+        CallError::Failed { source, .. } => source.retryable,
+        CallError::Stopped { .. } => false,
+        _ => true,
+    }
+}
+
+/// An error and its causes on one line, outermost first.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The run's ear at the policy around an agent.
+pub(super) struct StepHooks {
+    pub(super) step: String,
+    pub(super) sender: mpsc::UnboundedSender<Message>,
+    /// Whether the last attempt had no answer in time.
+    pub(super) timed_out: AtomicBool,
+}
+
+impl Hooks for StepHooks {
+    /// The first attempt was counted with the commit that started the step.
+    async fn before_attempt(&self, attempt: &Attempt) -> Result<(), Stop> {
+        if attempt.number == 1 {
+            return Ok(());
+        }
+        let (ack, acknowledged) = oneshot::channel();
+        self.sender
+            .send(Message::Attempt {
+                step: self.step.clone(),
+                ack,
+            })
+            .map_err(|_| Stop::new("the run has ended"))?;
+        acknowledged
+            .await
+            .map_err(|_| Stop::new("the attempt could not be recorded"))
+    }
+
+    fn event(&self, event: CallEvent) {
+        match event {
+            CallEvent::AttemptStarted { .. } => {
+                let _ = self.sender.send(Message::Look);
+            }
+            CallEvent::AttemptEnded { verdict, .. } => {
+                let timed_out = verdict == Verdict::Failure(FailureKind::TimedOut);
+                self.timed_out.store(timed_out, Ordering::Relaxed);
+            }
+            CallEvent::Retrying { number, after } => {
+                let retrying = EventKind::StepRetrying {
+                    step: self.step.clone(),
+                    attempt: number,
+                    after_ms: millis(after),
+                    timed_out: self.timed_out.load(Ordering::Relaxed),
+                };
+                // The run has ended: nobody tells any more.
+                let _ = self.sender.send(Message::Told(retrying));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The end of a run in this process: its status, its last commit, its report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::call::chain;
+use super::{Interrupted, Run};
+use crate::event::EventKind;
+use crate::journal::JournalError;
+use crate::report::{RunReport, StepReport};
+use crate::status::{RunStatus, StepStatus};
+use crate::time::{millis, now_ms, short};
+use crate::workflow::Step;
+
+impl Run {
+    pub(super) async fn finish(mut self, interrupted: Option<Interrupted>) -> RunReport {
+        let lost = match interrupted {
+            Some(Interrupted::Journal(error)) => Some(error),
+            Some(Interrupted::Cancelled) => {
+                self.stop_steps(StepStatus::Cancelled, "the run was cancelled while it ran");
+                None
+            }
+            Some(Interrupted::Objective) => {
+                let objective = short(self.settings.objective);
+                self.stop_steps(
+                    StepStatus::Failed,
+                    &format!("the run's objective of {objective} passed"),
+                );
+                self.shield();
+                None
+            }
+            None => None,
+        };
+        let cancelled = self.settings.cancellation.is_cancelled();
+        let mut ending = if lost.is_some() {
+            Ending::default()
+        } else {
+            self.ending(cancelled)
+        };
+        // A journal that is lost is not tried again: its patience is over.
+        let unwritten = match lost {
+            Some(error) => Some(error),
+            None => self.write_end(&ending).await.err(),
+        };
+        if let Some(error) = unwritten {
+            ending = self.unacknowledged(&error);
+            let ended = EventKind::RunEnded {
+                status: ending.status,
+                reason: ending.reason.clone(),
+            };
+            self.shared.emit(&self.id, ended);
+        }
+        self.report(ending)
+    }
+
+    async fn write_end(&mut self, ending: &Ending) -> Result<(), JournalError> {
+        self.absorb_transitions();
+        self.mark_held_back();
+        self.record_outages();
+        self.changes.breakers = Some(self.saved_breakers());
+        let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
+        self.journal
+            .set_status(ending.status, ending.reason.clone(), due_ms);
+        self.changes.events.push(EventKind::RunEnded {
+            status: ending.status,
+            reason: ending.reason.clone(),
+        });
+        self.flush().await
+    }
+
+    /// Puts each agent's worst outage on record with its steps.
+    fn record_outages(&mut self) {
+        let now = self.shared.clock.now();
+        let workflow = Arc::clone(&self.workflow);
+        for step in workflow.steps() {
+            if let Some(entry) = self.ledger.entry(step.agent(), now) {
+                let live = self.live(step.name());
+                live.record.rto = Some(entry);
+                let record = live.record.clone();
+                self.changes.steps.push(record);
+            }
+        }
+    }
+
+    /// Stops what runs and gives up what waits.
+    fn stop_steps(&mut self, status: StepStatus, reason: &str) {
+        let names: Vec<String> = self.steps.keys().cloned().collect();
+        for name in names {
+            match self.steps[&name].record.status {
+                StepStatus::Running => self.settle(&name, status, Some(reason.to_owned())),
+                StepStatus::Waiting if status == StepStatus::Failed => {
+                    let before = self.steps[&name].record.reason.clone().unwrap_or_default();
+                    self.settle(&name, status, Some(format!("{before}; {reason}")));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Steps behind a waiting one are on record as shielded; a resume opens them again.
+    fn mark_held_back(&mut self) {
+        let pending = |step: &&Step| self.steps[step.name()].record.status == StepStatus::Pending;
+        let held = |step: &Step| Some((step.name().to_owned(), self.held_back_by(step)?));
+        let held: Vec<_> = self
+            .workflow
+            .steps()
+            .iter()
+            .filter(pending)
+            .filter_map(held)
+            .collect();
+        for (name, by) in held {
+            let live = self.live(&name);
+            live.record.status = StepStatus::Shielded;
+            live.record.reason = Some(format!("required step `{by}` is waiting"));
+            let record = live.record.clone();
+            self.changes.steps.push(record);
+        }
+    }
+
+    fn ending(&self, cancelled: bool) -> Ending {
+        let undelivered = self
+            .workflow
+            .outputs()
+            .iter()
+            .any(|name| !self.steps[name].record.status.has_output());
+        let reasons = |wanted: StepStatus| {
+            let steps = self
+                .steps
+                .values()
+                .filter(move |live| live.record.status == wanted);
+            steps.map(|live| {
+                format!(
+                    "{}: {}",
+                    live.record.name,
+                    live.record.reason.as_deref().unwrap_or("no reason given")
+                )
+            })
+        };
+        let joined = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join("; "));
+        if !undelivered {
+            let lesser = [
+                StepStatus::Degraded,
+                StepStatus::Skipped,
+                StepStatus::Failed,
+            ];
+            let parts: Vec<String> = lesser.into_iter().flat_map(reasons).collect();
+            let status = if parts.is_empty() {
+                RunStatus::Completed
+            } else {
+                RunStatus::Degraded
+            };
+            return Ending {
+                status,
+                reason: joined(parts),
+                due_in: None,
+            };
+        }
+        if cancelled {
+            return Ending::because(RunStatus::Cancelled, "cancelled; what is finished is kept");
+        }
+        let failed: Vec<String> = reasons(StepStatus::Failed)
+            .chain(reasons(StepStatus::Skipped))
+            .collect();
+        if !failed.is_empty() {
+            return Ending {
+                status: RunStatus::Failed,
+                reason: joined(failed),
+                due_in: None,
+            };
+        }
+        let due = self.steps.values().filter_map(|live| live.due).min();
+        Ending {
+            status: RunStatus::Waiting,
+            reason: joined(reasons(StepStatus::Waiting).collect()),
+            due_in: due.map(|due| due.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    /// The journal did not take the end of the run, so the report claims nothing it does not hold.
+    fn unacknowledged(&mut self, error: &JournalError) -> Ending {
+        let changed = self.changes.steps.iter().map(|step| step.name.clone());
+        let unsure: Vec<String> = self.unsure.iter().cloned().chain(changed).collect();
+        for live in self.steps.values_mut() {
+            let in_flight = live.record.status == StepStatus::Running;
+            let unsure = unsure.contains(&live.record.name);
+            if in_flight && unsure {
+                live.uncount();
+            }
+            if in_flight || unsure {
+                live.record.status = StepStatus::Waiting;
+                live.record.reason =
+                    Some("not acknowledged by the state store; runs again on resume".into());
+            }
+        }
+        Ending::because(
+            RunStatus::Waiting,
+            &format!(
+                "{}; acknowledged steps are kept, resume the run to go on",
+                chain(error)
+            ),
+        )
+    }
+
+    fn report(self, ending: Ending) -> RunReport {
+        let now = self.shared.clock.now();
+        let steps = self.workflow.steps().iter().map(|step| {
+            let live = &self.steps[step.name()];
+            let record = live.record.clone();
+            StepReport {
+                name: record.name,
+                agent: step.agent().to_owned(),
+                status: record.status,
+                attempts: live.attempts(),
+                executions: record.executions,
+                duration_ms: record
+                    .duration_ms
+                    .or_else(|| live.begun.map(|begun| millis(begun.elapsed()))),
+                breaker: self.shared.members[step.agent()]
+                    .breaker
+                    .state()
+                    .to_string(),
+                reason: record.reason,
+                output_sha256: record.output_sha256,
+                rto: self.ledger.entry(step.agent(), now).or(record.rto),
+            }
+        });
+        RunReport {
+            run: self.id.to_string(),
+            workflow: self.workflow.name().to_owned(),
+            status: ending.status,
+            reason: ending.reason,
+            duration_ms: millis(self.begun.elapsed()),
+            objective_ms: millis(self.settings.objective),
+            due_in_ms: ending.due_in.map(millis),
+            processes: self.journal.head.processes,
+            durability: self.journal.durability.map(|level| level.to_string()),
+            steps: steps.collect(),
+        }
+    }
+}
+
+/// How a run ended in this process.
+struct Ending {
+    status: RunStatus,
+    reason: Option<String>,
+    due_in: Option<Duration>,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self {
+            status: RunStatus::Waiting,
+            reason: None,
+            due_in: None,
+        }
+    }
+}
+
+impl Ending {
+    fn because(status: RunStatus, reason: &str) -> Self {
+        Self {
+            status,
+            reason: Some(reason.to_owned()),
+            due_in: None,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Taking a run over from another process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_breaker::Snapshot;
+
+use super::Run;
+use crate::event::EventKind;
+use crate::record::{HistoryError, RunRecord, load_output};
+use crate::status::RunStatus;
+use crate::time::{millis, now_ms};
+
+impl Run {
+    /// Takes over what another process left: outputs stay, everything else is open again.
+    pub(crate) async fn restore(&mut self, record: &RunRecord) -> Result<(), HistoryError> {
+        let mut kept = Vec::new();
+        for (name, known) in &record.steps {
+            let Some(live) = self.steps.get_mut(name) else {
+                continue;
+            };
+            live.record.executions = known.executions;
+            live.executions_before = known.executions;
+            if !known.status.has_output() {
+                continue;
+            }
+            let missing = || HistoryError::Incomplete {
+                run: self.id.to_string(),
+                key: format!("output.{name}"),
+            };
+            let bytes = load_output(&*self.shared.store, &self.id, name)
+                .await?
+                .ok_or_else(missing)?;
+            let output =
+                serde_json::from_slice(&bytes).map_err(|source| HistoryError::Malformed {
+                    run: self.id.to_string(),
+                    key: format!("output.{name}"),
+                    source,
+                })?;
+            live.output = Some(Arc::new(output));
+            live.record = known.clone();
+            kept.push(name.clone());
+        }
+        for (agent, saved) in &record.breakers {
+            if let Some(member) = self.shared.members.get(agent) {
+                let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
+                member.breaker.restore(&later(&saved.snapshot, elapsed));
+                if let Some(away) = saved.away_ms {
+                    let away = Duration::from_millis(away) + elapsed;
+                    self.ledger.carry(agent, away, self.shared.clock.now());
+                }
+            }
+        }
+        self.journal.set_status(RunStatus::Running, None, None);
+        self.tell(EventKind::RunResumed { kept });
+        Ok(())
+    }
+}
+
+/// A saved breaker as it is after `elapsed`: what remained has become less.
+fn later(snapshot: &Snapshot, elapsed: Duration) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.remaining_ms = snapshot
+        .remaining_ms
+        .map(|remaining| remaining.saturating_sub(millis(elapsed)));
+    snapshot
+}

@@ -1,0 +1,65 @@
+//! What the runs of one engine share: the store, the guarded agents, the way events go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fusebox_agent::Guard;
+use fusebox_breaker::{Breaker, Clock, Transition, TransitionQueue};
+use fusebox_state::StateStore;
+use tokio::sync::broadcast;
+
+use crate::event::{Event, EventKind};
+use crate::run_id::RunId;
+
+/// What all runs of an engine share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) members: BTreeMap<String, Member>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) queue: TransitionQueue,
+    pub(crate) transitions: broadcast::Sender<Transition>,
+    pub(crate) store_patience: Duration,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) retention: Duration,
+}
+
+/// An agent behind its guard.
+pub(crate) struct Member {
+    pub(crate) guard: Guard,
+    pub(crate) breaker: Breaker,
+    pub(crate) has_fallback: bool,
+    /// The wait before a call is made again that failed while the breaker stayed closed.
+    pub(crate) pause: Duration,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("store", &self.store)
+            .field("agents", &self.members.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn emit(&self, run: &RunId, kind: EventKind) {
+        // An error only says that nobody listens.
+        let _ = self.events.send(Event {
+            run: run.to_string(),
+            kind,
+        });
+    }
+
+    /// Hands the breakers' transitions to every run that listens.
+    pub(crate) fn pump_transitions(&self) {
+        for transition in self.queue.drain() {
+            let _ = self.transitions.send(transition);
+        }
+    }
+
+    pub(crate) fn subscribe_transitions(&self) -> broadcast::Receiver<Transition> {
+        self.transitions.subscribe()
+    }
+}

@@ -1,0 +1,169 @@
+//! Opening the file: is it ours, is it of our format, make it if there is none.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::fault::{self, Fault};
+use crate::StoreError;
+
+/// "FBXS": marks the file as ours to SQLite and to `file(1)`.
+const APPLICATION_ID: i32 = 0x4642_5853;
+/// Kept in `user_version`.
+const FORMAT: i32 = 1;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+    CREATE TABLE partition (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        -- The lease; null until the first one.
+        epoch INTEGER,
+        token BLOB,
+        owner TEXT,
+        lease_expires_ms INTEGER,
+        -- The greatest version ever deleted here.
+        version_floor INTEGER NOT NULL DEFAULT 0,
+        -- How many commits were applied.
+        writes INTEGER NOT NULL DEFAULT 0,
+        deadline_ms INTEGER
+    ) STRICT;
+    CREATE INDEX partition_deadline ON partition (deadline_ms) WHERE deadline_ms IS NOT NULL;
+    CREATE TABLE entry (
+        partition INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        -- Format byte, 8 bytes of SHA-256, value.
+        value BLOB NOT NULL,
+        UNIQUE (partition, key)
+    ) STRICT;
+    CREATE TABLE write_id (
+        partition INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        -- The partition's `writes` at the time.
+        number INTEGER NOT NULL,
+        PRIMARY KEY (partition, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX write_id_number ON write_id (partition, number);
+";
+
+/// Opens the file for the writer, making it if need be.
+pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return Err(StoreError::misconfigured(
+            "an embedded store needs a file; use `memory:` for state that is not kept",
+        ));
+    }
+    if let Some(directory) = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        fs::create_dir_all(directory).map_err(|error| StoreError::Misconfigured {
+            message: format!(
+                "directory `{}` cannot be made; make it by hand or choose another path",
+                directory.display()
+            ),
+            cause: Some(error.into()),
+        })?;
+    }
+    // The switch to WAL does not wait for other processes that are just doing the same.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match try_open(path) {
+            Err(Refusal::Sqlite(error))
+                if Fault::before_commit(&error).is_busy() && Instant::now() < until =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(Refusal::Sqlite(error)) => return Err(fault::opening(path, &error)),
+            Err(Refusal::Foreign(error)) => return Err(error),
+            Ok(connection) => return Ok(connection),
+        }
+    }
+}
+
+/// Opens the file, which [`open`] has seen to, for reading only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    connect(path)
+        .and_then(|connection| {
+            connection.pragma_update(None, "query_only", true)?;
+            Ok(connection)
+        })
+        .map_err(|error| fault::opening(path, &error))
+}
+
+enum Refusal {
+    Sqlite(rusqlite::Error),
+    Foreign(StoreError),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+fn try_open(path: &Path) -> Result<Connection, Refusal> {
+    let mut connection = connect(path)?;
+    // Look before touching: switching the journal of somebody else's database would change it. In
+    // one transaction, or the look could fall into the middle of another process making the file.
+    let is_new = is_new(&*connection.transaction()?, path)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Refusal::Foreign(StoreError::misconfigured(format!(
+            "`{}` is on a file system without shared memory; choose a path on a local disk",
+            path.display()
+        ))));
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Also proves that the file can be written.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if is_new && self::is_new(&transaction, path)? {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    // SQLite's own handler sleeps up to 100 ms between tries and can lose for seconds against a
+    // process that writes all the time. Trying each millisecond finds the gap between its commits.
+    connection.busy_handler(Some(|tries| {
+        thread::sleep(Duration::from_millis(1));
+        tries < PATIENCE.as_millis() as i32
+    }))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Whether there is nothing in the file yet; an error if there is something that is not ours.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, Refusal> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let application = number("application_id")?;
+    let format = number("user_version")?;
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, format, objects) {
+        (0, 0, 0) => Ok(true),
+        (APPLICATION_ID, FORMAT, _) => Ok(false),
+        (APPLICATION_ID, found, _) => Err(Refusal::Foreign(StoreError::Format {
+            what: format!("state file `{}`", path.display()),
+            found: found.unsigned_abs(),
+            supported: FORMAT.unsigned_abs(),
+        })),
+        _ => Err(Refusal::Foreign(StoreError::misconfigured(format!(
+            "`{}` is a database of another program; choose another path",
+            path.display()
+        )))),
+    }
+}

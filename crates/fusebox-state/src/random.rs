@@ -1,0 +1,69 @@
+//! Unguessable bytes without a dependency.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+/// Sixteen bytes that no other call in any process is expected to return.
+///
+/// `RandomState` takes 128 bits from the operating system once per thread; process, time and a
+/// counter are mixed in, so that a copied process image still draws different bytes.
+pub(crate) fn bytes16() -> [u8; 16] {
+    static DRAWS: AtomicU64 = AtomicU64::new(0);
+    let mut hash = Sha256::new();
+    for _ in 0..2 {
+        hash.update(RandomState::new().build_hasher().finish().to_be_bytes());
+    }
+    hash.update(std::process::id().to_be_bytes());
+    hash.update(DRAWS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
+        hash.update(now.as_nanos().to_be_bytes());
+    }
+    prefix(&hash.finalize())
+}
+
+/// The first `N` bytes of a digest.
+pub(crate) fn prefix<const N: usize>(digest: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&digest[..N]);
+    bytes
+}
+
+/// Lowercase hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| {
+            [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ]
+        })
+        .map(char::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn draws_do_not_repeat_across_threads() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| (0..500).map(|_| super::bytes16()).collect::<Vec<_>>()))
+            .collect();
+        let drawn: HashSet<_> = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect();
+        assert_eq!(drawn.len(), 2000);
+    }
+
+    #[test]
+    fn hex_is_lowercase_and_two_digits_a_byte() {
+        assert_eq!(super::hex(&[0, 0x0f, 0xa5, 0xff]), "000fa5ff");
+    }
+}

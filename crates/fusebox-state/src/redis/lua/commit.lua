@@ -1,0 +1,63 @@
+-- ARGV: 1 write id, 2 digest, 3 epoch or '', 4 token or '',
+-- then for each change: key, 'p' or 'd', '*' or '-' or a version, hash and value.
+
+local written = redis.call('HGET', KEYS[4], ARGV[1])
+if written then
+  return {written == ARGV[2] and 'DUPLICATE' or 'DIFFERENT'}
+end
+
+local head = redis.call('HMGET', KEYS[1], 'e', 'o', 'n', 'v', 'd')
+if (head[1] or '') ~= ARGV[3] or (head[2] or '') ~= ARGV[4] then
+  return {'STALE', head[1] or ''}
+end
+
+local floor = tonumber(head[4] or '0')
+local lifted = floor
+local versions = {}
+for i = 5, #ARGV, 4 do
+  local key, expect = ARGV[i], ARGV[i + 2]
+  local record = redis.call('HGET', KEYS[2], key)
+  local version = false
+  if record then
+    if #record < 17 or string.byte(record) ~= 1 then
+      return {'DAMAGED', key}
+    end
+    version = struct.unpack('>I8', record, 2)
+  end
+  local found = version and number(version) or '-'
+  if expect ~= '*' and expect ~= found then
+    return {'CONFLICT', key, version and found or ''}
+  end
+  versions[i] = version
+  if ARGV[i + 1] == 'd' and version and version > lifted then
+    lifted = version
+  end
+end
+
+local writes = tonumber(head[3] or '0')
+redis.call('HSET', KEYS[1], 'f', '1', 'n', number(writes + 1), 'v', number(lifted))
+-- Write ids are 16 bytes long, so they cannot be taken for a slot.
+local slot = number(writes % 128)
+local oldest = redis.call('HGET', KEYS[4], slot)
+if oldest then
+  redis.call('HDEL', KEYS[4], oldest)
+end
+redis.call('HSET', KEYS[4], slot, ARGV[1], ARGV[1], ARGV[2])
+for i = 5, #ARGV, 4 do
+  local key = ARGV[i]
+  if ARGV[i + 1] == 'p' then
+    local version = struct.pack('>I8', (versions[i] or floor) + 1)
+    redis.call('HSET', KEYS[2], key, '\1' .. version .. ARGV[i + 3])
+    redis.call('ZADD', KEYS[3], 0, key)
+  else
+    redis.call('HDEL', KEYS[2], key)
+    redis.call('ZREM', KEYS[3], key)
+  end
+end
+-- A key that this write made must expire with the others.
+if head[5] then
+  for i = 2, 4 do
+    redis.call('PEXPIREAT', KEYS[i], head[5])
+  end
+end
+return {'APPLIED'}

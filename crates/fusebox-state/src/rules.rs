@@ -1,0 +1,142 @@
+//! The decisions of a store as pure functions, for the stores that keep their own records. The
+//! Redis scripts say the same in Lua; the conformance suite holds them together.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::store::MAX_PAGE;
+use crate::{Fence, Lease, LeaseRequest};
+
+/// Longest time to live, about a hundred years: keeps sums of times far below 2^53.
+const MAX_TTL_MS: u64 = 3_200_000_000_000;
+
+/// A lease as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseRecord {
+    pub(crate) fence: Fence,
+    pub(crate) owner: String,
+    pub(crate) expires_ms: u64,
+}
+
+impl LeaseRecord {
+    pub(crate) fn view(&self, now_ms: u64) -> Lease {
+        Lease {
+            epoch: self.fence.epoch,
+            owner: self.owner.clone(),
+            remaining: Duration::from_millis(self.expires_ms.saturating_sub(now_ms)),
+            token_id: self.fence.token_id(),
+        }
+    }
+}
+
+/// Whether a write under `fence` may change a partition leased as `lease`; else the epoch that is
+/// in charge.
+pub(crate) fn admit(lease: Option<&LeaseRecord>, fence: Option<&Fence>) -> Result<(), Option<u64>> {
+    match (lease, fence) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(None),
+        (Some(lease), Some(fence)) if lease.fence == *fence => Ok(()),
+        (Some(lease), _) => Err(Some(lease.fence.epoch)),
+    }
+}
+
+/// The lease that `request` gets, or the one that stands in its way.
+pub(crate) fn acquire(
+    current: Option<&LeaseRecord>,
+    request: &LeaseRequest,
+    token: [u8; 16],
+    now_ms: u64,
+) -> Result<LeaseRecord, Lease> {
+    if let Some(current) = current {
+        let lease = current.view(now_ms);
+        if !lease.is_expired() && request.takeover.as_ref() != Some(&lease.token_id) {
+            return Err(lease);
+        }
+    }
+    let epoch = current.map_or(0, |lease| lease.fence.epoch + 1).max(now_ms);
+    Ok(LeaseRecord {
+        fence: Fence { epoch, token },
+        owner: request.owner.clone(),
+        expires_ms: now_ms + ttl_ms(request.ttl),
+    })
+}
+
+/// Whole milliseconds, rounded up so that a time to live is never cut short.
+pub(crate) fn ttl_ms(ttl: Duration) -> u64 {
+    let ms = ttl.as_nanos().div_ceil(1_000_000);
+    u64::try_from(ms).unwrap_or(u64::MAX).min(MAX_TTL_MS)
+}
+
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    // A clock before 1970 is a broken clock; zero keeps epochs growing by one.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn page_limit(limit: usize) -> usize {
+    limit.clamp(1, MAX_PAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: u64, token: u8, expires_ms: u64) -> LeaseRecord {
+        LeaseRecord {
+            fence: Fence {
+                epoch,
+                token: [token; 16],
+            },
+            owner: "a".into(),
+            expires_ms,
+        }
+    }
+
+    #[test]
+    fn a_lease_has_run_out_exactly_at_its_expiry() {
+        let current = record(5, 1, 100);
+        let request = LeaseRequest::new("b", Duration::from_millis(10));
+        assert_eq!(
+            acquire(Some(&current), &request, [2; 16], 99)
+                .unwrap_err()
+                .remaining,
+            Duration::from_millis(1)
+        );
+        let next = acquire(Some(&current), &request, [2; 16], 100).unwrap();
+        assert_eq!((next.fence.epoch, next.expires_ms), (100, 110));
+    }
+
+    #[test]
+    fn epochs_grow_although_the_clock_went_back() {
+        let current = record(5_000, 1, 0);
+        let next = acquire(
+            Some(&current),
+            &LeaseRequest::new("b", Duration::ZERO),
+            [2; 16],
+            40,
+        );
+        assert_eq!(next.unwrap().fence.epoch, 5_001);
+    }
+
+    #[test]
+    fn only_both_halves_of_a_fence_admit_a_write() {
+        let lease = record(5, 1, 0);
+        assert_eq!(admit(Some(&lease), Some(&lease.fence)), Ok(()));
+        for fence in [
+            record(5, 2, 0).fence,
+            record(4, 1, 0).fence,
+            record(6, 1, 0).fence,
+        ] {
+            assert_eq!(admit(Some(&lease), Some(&fence)), Err(Some(5)));
+        }
+        assert_eq!(admit(Some(&lease), None), Err(Some(5)));
+        assert_eq!(admit(None, Some(&lease.fence)), Err(None));
+        assert_eq!(admit(None, None), Ok(()));
+    }
+
+    #[test]
+    fn times_to_live_round_up_and_stay_bounded() {
+        assert_eq!(ttl_ms(Duration::from_nanos(1)), 1);
+        assert_eq!(ttl_ms(Duration::from_millis(7)), 7);
+        assert_eq!(ttl_ms(Duration::MAX), MAX_TTL_MS);
+    }
+}
