@@ -10,7 +10,6 @@ use std::sync::{Arc, Barrier};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
-
 const WAIT: Duration = Duration::from_millis(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +164,13 @@ fn circuitbreaker_rs(settings: Settings) -> Arc<dyn Peer> {
 struct NoSink;
 
 impl circuitbreaker_rs::MetricSink for NoSink {
+    fn record_state_transition(&self, _: &str, _: &str) {}
+
+    fn record_error_rate(&self, _: f64) {}
+
+    fn record_probe_attempt(&self, _: bool) {}
+
+    fn record_call(&self, _: bool, _: Duration) {}
 }
 
 /// Its builder does not take another policy, its constructor does.
@@ -172,7 +178,13 @@ fn circuitbreaker_rs_over_time() -> Arc<dyn Peer> {
     let window = Duration::from_millis(200);
     let policy = circuitbreaker_rs::TimeBasedPolicy::new(window, 10, 0.5, 10, WAIT, 1);
     let hooks = Arc::new(circuitbreaker_rs::HookRegistry::new());
-    Arc::new(circuitbreaker_rs::CircuitBreaker::<_, Oops>::new(policy, WAIT, 1, Arc::new(NoSink), hooks))
+    Arc::new(circuitbreaker_rs::CircuitBreaker::<_, Oops>::new(
+        policy,
+        WAIT,
+        1,
+        Arc::new(NoSink),
+        hooks,
+    ))
 }
 
 // ---- tower-resilience ------------------------------------------------------------------------------------------------
