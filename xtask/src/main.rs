@@ -5,6 +5,7 @@
     reason = "a command that talks to whoever runs it"
 )]
 
+mod bench;
 mod ci;
 mod cmd;
 mod consumers;
@@ -15,8 +16,10 @@ mod examples;
 mod features;
 mod fetch;
 mod fmt;
+mod instructions;
 mod layers;
 mod lint;
+mod loom;
 mod server;
 mod stages;
 mod test;
@@ -35,7 +38,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 11] = [
+const VERBS: [Verb; 15] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -85,6 +88,30 @@ const VERBS: [Verb; 11] = [
         "",
         "what documents name exists; no leftovers",
         tidy::main,
+    ),
+    (
+        "bench",
+        "breaker [SUITE...]",
+        "speed beside floors and peers, as ratios",
+        bench::main,
+    ),
+    (
+        "peers",
+        "",
+        "behaviour beside four published breakers",
+        bench::peers,
+    ),
+    (
+        "instructions",
+        "[--update]",
+        "instructions per call against the kept baseline",
+        instructions::main,
+    ),
+    (
+        "loom",
+        "",
+        "every interleaving of small histories of the breaker",
+        loom::main,
     ),
     (
         "server",

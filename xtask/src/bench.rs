@@ -1,0 +1,55 @@
+//! `bench` and `peers`: our breaker beside its floors and beside published ones, in one process.
+//!
+//! They are a package of their own, `benches/peers`, so that the peers' trees stay out of ours.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{cmd, no_arguments};
+
+const MANIFEST: &str = "benches/peers/Cargo.toml";
+
+/// Speed. Arguments after the name select suites by a part of their title.
+pub(crate) fn main(args: &[String]) -> Result<()> {
+    let Some((what, suites)) = args.split_first() else {
+        bail!("name what to measure: `cargo xtask bench breaker`");
+    };
+    if what != "breaker" {
+        bail!("there is no bench `{what}`; there is: breaker");
+    }
+    say_where()?;
+    run("bench", suites)
+}
+
+/// Behaviour: the same black-box questions to every breaker.
+pub(crate) fn peers(args: &[String]) -> Result<()> {
+    no_arguments(args)?;
+    run("behaviour", &[])
+}
+
+fn run(program: &str, args: &[String]) -> Result<()> {
+    let mut command = cmd::cargo(["run", "--release", "--quiet", "--manifest-path", MANIFEST]);
+    command.args(["--target-dir", "target/peers", "--bin", program, "--"]);
+    cmd::run(command.args(args))
+}
+
+/// No figure without the machine and the commit it was taken on.
+fn say_where() -> Result<()> {
+    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let commit = cmd::stdout(Command::new("git").args(["describe", "--always", "--dirty"]));
+    let commit = commit.unwrap_or_else(|_| "no commit".to_owned());
+    let rustc = cmd::stdout(Command::new("rustc").arg("--version"))?;
+    println!(
+        "{model}, {cores} cores; {}; {}",
+        rustc.trim(),
+        commit.trim()
+    );
+    println!("trust the ratios: they are taken within a round\n");
+    Ok(())
+}
