@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use crate::stages::Stages;
-use crate::{deny, docs, examples, features, fmt, layers, lint, only_flag, test, tidy};
+use crate::{
+    deny, docs, examples, features, fmt, instructions, layers, lint, only_flag, test, tidy,
+};
 
 type Step = (
     &'static str,
@@ -11,7 +13,7 @@ type Step = (
     fn(&[String]) -> Result<()>,
 );
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("fmt", &["--check"], fmt::main),
     ("layers", &[], layers::main),
     ("tidy", &[], tidy::main),
@@ -20,6 +22,7 @@ const STEPS: [Step; 9] = [
     ("docs", &[], docs::main),
     ("features", &[], features::main),
     ("examples", &[], examples::main),
+    ("instructions", &[], instructions::where_possible),
     ("test", &[], test::main),
 ];
 
