@@ -563,7 +563,7 @@ impl Tally {
     pub(crate) fn restart(&self, fence: u64, level: u32, past: &mut Past) {
         let one = self.params(level).one();
         self.renew(fence, 0, 0, one, past);
-        if fence % SWEEP == 0 {
+        if fence.is_multiple_of(SWEEP) {
             // A cell that nobody wrote to for long must not be taken for one of a fence to come.
             for cell in self.cells(level) {
                 cell.store((fence & FENCE) << 32, Relaxed);
@@ -642,7 +642,7 @@ impl Tally {
             totals.units += units;
             totals.slow += u32::from(*slow);
         }
-        let carried = u64::from(totals.units) * UNITS | row * ROW;
+        let carried = (u64::from(totals.units) * UNITS) | (row * ROW);
         self.renew(fence, totals.ended, carried, one_before, past);
         if one == 1 {
             // What stays in the window will be read as failures again.
@@ -653,9 +653,9 @@ impl Tally {
             let sum = of_fence(&extra.sum, old_fence);
             extra
                 .slow
-                .store(u64::from(totals.slow) * LIVE | fence & FENCE, Relaxed);
+                .store((u64::from(totals.slow) * LIVE) | (fence & FENCE), Relaxed);
             extra.slow_left.store(fence & FENCE, Relaxed);
-            extra.sum.store(sum * LIVE | fence & FENCE, Relaxed);
+            extra.sum.store((sum * LIVE) | (fence & FENCE), Relaxed);
             extra.mark.store(totals.ended, Relaxed);
         }
         (level, totals)
@@ -818,7 +818,7 @@ impl Extra {
     fn sum_up(&self, fence: u64, place: u32, units: u32, one: u32, learns: bool) -> bool {
         let step = u64::from((self.up.load(Relaxed) * units).div_ceil(one.max(1)));
         let up = |sum: u64| {
-            (sum & FENCE == fence).then(|| ((sum / LIVE + step).min(MAX_SUM)) * LIVE | fence)
+            (sum & FENCE == fence).then(|| ((sum / LIVE + step).min(MAX_SUM) * LIVE) | fence)
         };
         let Ok(before) = self.sum.fetch_update(Relaxed, Relaxed, up) else {
             return false;
