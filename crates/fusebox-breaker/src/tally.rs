@@ -47,6 +47,8 @@ const FOLD: u32 = 1 << 28;
 const SLACK: u32 = 16;
 /// Fences after which all cells are marked as of the present, well before their marks could repeat.
 const SWEEP: u64 = 1 << (FENCE_BITS - 2);
+/// A row is counted this far: half of its field, so that no number of threads adds beyond it.
+const MAX_ROW: u64 = 500_000;
 /// The change detector's sum stops here: far above any limit, far below its field's end.
 const MAX_SUM: u64 = 1 << 40;
 
@@ -461,7 +463,11 @@ impl Tally {
             let row = params.row.load(Relaxed);
             let seen = (self.failures.load(Relaxed) / ROW) & ROW_MASK;
             // A row that has reached its threshold need not grow, and cannot run out of its field.
-            let step = if seen < u64::from(row) { ROW } else { 0 };
+            let step = if seen < u64::from(row).min(MAX_ROW) {
+                ROW
+            } else {
+                0
+            };
             if !add_to(&self.failures, u64::from(units) * UNITS + step, fence) {
                 return Ended::LateFailure;
             }

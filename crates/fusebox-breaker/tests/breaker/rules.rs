@@ -725,10 +725,6 @@ fn rule_10_validation_knows_every_rule() {
     };
     let cases = [
         (
-            plain().consecutive_failures(1_000_001),
-            vec!["consecutive_failures"],
-        ),
-        (
             plain().time_window(TimeWindow { buckets: 0, ..time }),
             vec!["buckets"],
         ),
