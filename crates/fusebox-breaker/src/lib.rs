@@ -38,21 +38,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Rules
+//!
+//! | rule | opens on |
+//! |---|---|
+//! | [`consecutive_failures`](ConfigBuilder::consecutive_failures) | failures in a row |
+//! | [`CountWindow`] | the ratio of failures over the last calls |
+//! | [`TimeWindow`] | the ratio of failures over the last stretch of time |
+//! | [`SlowCalls`] | the ratio of slow calls, those still in flight past the limit included |
+//! | [`ChangeDetector`] | a rise of the failure rate, with the false trips as far apart as asked for |
+//!
+//! Any of them opens, or [all together](Combine); the [`Reason`] names which, with figures. [Weights](
+//! ConfigBuilder::failure_weight) make kinds of failures count for less, [`Verdict`]s say more than yes or no, and a
+//! [`Ramp`] returns step by step.
+//!
 //! # What it promises
 //!
 //! - A [`Permit`] belongs to the generation it was issued in: a late outcome is counted and moves nothing.
 //! - Half-open admits at most [`max_concurrent_probes`](ConfigBuilder::max_concurrent_probes) at once; one failed
 //!   probe opens again; a probe that never answers runs into its deadline. Every state has an exit.
+//! - Admitting, refusing and recording take no lock and allocate nothing while the breaker is closed or open: two
+//!   atomic updates a call, and one clock read for a time window, two for slow calls. A window costs the same however
+//!   many calls it holds.
 //! - [`Counts`] add up exactly, dropped and panicking calls included.
 //! - [`Breaker::availability`] tells neighbours what a call would meet, and moves nothing.
 //! - Time and chance come in as arguments ([`Clock`], seed; [`machine::Machine`] below them), so everything can be
 //!   replayed.
 //!
+//! Many breakers live in a [`Registry`], by [`Target`]: made from templates, bounded, their trips added up for
+//! [groups](ParentRule).
+//!
 //! # Features
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `quanta` | [`FastClock`](https://docs.rs/fusebox-breaker): reads the processor's time stamp counter, about half the price of the system's clock |
+//! | `quanta` | `FastClock`: reads the processor's time stamp counter, about half the price of the system's clock |
 //! | `tower` | a `tower::Layer` that reserves nothing in `poll_ready` and boxes nothing |
 //! | `serde` | [`Config`], [`Snapshot`], [`Reason`], [`State`], [`Counts`] can be written and read; a read configuration is checked |
 //!

@@ -41,12 +41,14 @@ const ROW: u64 = 1 << FENCE_BITS;
 const ROW_MASK: u64 = (1 << 20) - 1;
 const UNITS: u64 = 1 << 32;
 /// Endings after which the windows are laid out anew with the same content, long before a field overflows.
-const FOLD: u32 = 1 << 28;
+const FOLD: u32 = if cfg!(test) { 1 << 9 } else { 1 << 28 };
 /// Places kept free in a ring beside the window's: a thread held up between two steps by fewer endings than this
 /// still finds the place it means.
 const SLACK: u32 = 16;
 /// Fences after which all cells are marked as of the present, well before their marks could repeat.
 const SWEEP: u64 = 1 << (FENCE_BITS - 2);
+/// A row is counted this far: half of its field, so that no number of threads adds beyond it.
+const MAX_ROW: u64 = 500_000;
 /// The change detector's sum stops here: far above any limit, far below its field's end.
 const MAX_SUM: u64 = 1 << 40;
 
@@ -461,7 +463,11 @@ impl Tally {
             let row = params.row.load(Relaxed);
             let seen = (self.failures.load(Relaxed) / ROW) & ROW_MASK;
             // A row that has reached its threshold need not grow, and cannot run out of its field.
-            let step = if seen < u64::from(row) { ROW } else { 0 };
+            let step = if seen < u64::from(row).min(MAX_ROW) {
+                ROW
+            } else {
+                0
+            };
             if !add_to(&self.failures, u64::from(units) * UNITS + step, fence) {
                 return Ended::LateFailure;
             }
@@ -563,7 +569,7 @@ impl Tally {
     pub(crate) fn restart(&self, fence: u64, level: u32, past: &mut Past) {
         let one = self.params(level).one();
         self.renew(fence, 0, 0, one, past);
-        if fence % SWEEP == 0 {
+        if fence.is_multiple_of(SWEEP) {
             // A cell that nobody wrote to for long must not be taken for one of a fence to come.
             for cell in self.cells(level) {
                 cell.store((fence & FENCE) << 32, Relaxed);
@@ -642,7 +648,7 @@ impl Tally {
             totals.units += units;
             totals.slow += u32::from(*slow);
         }
-        let carried = u64::from(totals.units) * UNITS | row * ROW;
+        let carried = (u64::from(totals.units) * UNITS) | (row * ROW);
         self.renew(fence, totals.ended, carried, one_before, past);
         if one == 1 {
             // What stays in the window will be read as failures again.
@@ -653,9 +659,9 @@ impl Tally {
             let sum = of_fence(&extra.sum, old_fence);
             extra
                 .slow
-                .store(u64::from(totals.slow) * LIVE | fence & FENCE, Relaxed);
+                .store((u64::from(totals.slow) * LIVE) | (fence & FENCE), Relaxed);
             extra.slow_left.store(fence & FENCE, Relaxed);
-            extra.sum.store(sum * LIVE | fence & FENCE, Relaxed);
+            extra.sum.store((sum * LIVE) | (fence & FENCE), Relaxed);
             extra.mark.store(totals.ended, Relaxed);
         }
         (level, totals)
@@ -818,7 +824,7 @@ impl Extra {
     fn sum_up(&self, fence: u64, place: u32, units: u32, one: u32, learns: bool) -> bool {
         let step = u64::from((self.up.load(Relaxed) * units).div_ceil(one.max(1)));
         let up = |sum: u64| {
-            (sum & FENCE == fence).then(|| ((sum / LIVE + step).min(MAX_SUM)) * LIVE | fence)
+            (sum & FENCE == fence).then(|| ((sum / LIVE + step).min(MAX_SUM) * LIVE) | fence)
         };
         let Ok(before) = self.sum.fetch_update(Relaxed, Relaxed, up) else {
             return false;
@@ -1206,4 +1212,104 @@ fn take_back(counter: &AtomicU64, amount: u64, polluted: u64) -> bool {
     // If it moved on once more, the amount went with the value that was replaced.
     let _ = counter.fetch_update(AcqRel, Acquire, undo);
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::FOLD;
+    use crate::clock::ManualClock;
+    use crate::rules::TimeWindow;
+    use crate::{Breaker, Config, ConfigBuilder, CountWindow, FailureKind, State};
+
+    fn draws(seed: u64) -> impl Iterator<Item = bool> {
+        let mut state = seed;
+        std::iter::repeat_with(move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state >> 32 & 0b111 < 5
+        })
+    }
+
+    /// Runs over several folds (the fold is short in this crate's own tests) until the model says that it opens.
+    fn follow(config: ConfigBuilder, opens: impl Fn(&[bool]) -> bool) {
+        for seed in 0..40 {
+            let clock = ManualClock::new();
+            let breaker = Breaker::builder("fold", config.clone().build().expect("good settings"))
+                .clock(Arc::new(clock.clone()))
+                .build();
+            let mut outcomes = Vec::new();
+            for failed in draws(seed).take(5 * FOLD as usize) {
+                clock.advance(Duration::from_millis(1));
+                let permit = breaker.try_acquire().expect("closed");
+                if failed {
+                    permit.failure(FailureKind::Error);
+                } else {
+                    permit.success();
+                }
+                outcomes.push(failed);
+                let counts = breaker.counts();
+                let failures = outcomes.iter().filter(|failed| **failed).count() as u64;
+                assert_eq!(
+                    (counts.failed, counts.total()),
+                    (failures, outcomes.len() as u64)
+                );
+                if opens(&outcomes) {
+                    assert_eq!(
+                        breaker.state(),
+                        State::Open,
+                        "seed {seed}, call {}",
+                        outcomes.len()
+                    );
+                    break;
+                }
+                assert_eq!(
+                    breaker.state(),
+                    State::Closed,
+                    "seed {seed}, call {}",
+                    outcomes.len()
+                );
+            }
+        }
+    }
+
+    fn only() -> ConfigBuilder {
+        Config::builder()
+            .without_consecutive_failures()
+            .without_count_window()
+    }
+
+    #[test]
+    fn a_count_window_slides_on_when_its_account_is_laid_out_anew() {
+        let window = CountWindow {
+            size: 20,
+            minimum_number_of_calls: 20,
+            failure_rate_threshold: 0.95,
+        };
+        follow(only().count_window(window), |outcomes| {
+            let tail = &outcomes[outcomes.len().saturating_sub(20)..];
+            tail.len() == 20 && tail.iter().filter(|failed| **failed).count() >= 19
+        });
+    }
+
+    #[test]
+    fn a_row_and_a_time_window_go_on_when_their_account_is_laid_out_anew() {
+        follow(only().consecutive_failures(16), |outcomes| {
+            outcomes.iter().rev().take_while(|failed| **failed).count() >= 16
+        });
+        let window = TimeWindow {
+            size: Duration::from_millis(20),
+            buckets: 20,
+            minimum_number_of_calls: 20,
+            failure_rate_threshold: 0.95,
+        };
+        // One call a millisecond, so the last 20 buckets are the last 20 calls.
+        follow(only().time_window(window), |outcomes| {
+            let tail = &outcomes[outcomes.len().saturating_sub(20)..];
+            tail.len() == 20 && tail.iter().filter(|failed| **failed).count() >= 19
+        });
+    }
 }

@@ -107,9 +107,8 @@ impl Ticks {
                 units: moved(start.units, before.units, after.units),
                 slow: moved(start.slow, before.slow, after.slow),
             };
-            if width > 0 {
-                *tick = tick.saturating_mul(self.width) / width;
-            }
+            // Without a width there is no window, and the starts go below.
+            *tick = tick.saturating_mul(self.width) / width.max(1);
         }
         if width == 0 {
             self.starts.clear();

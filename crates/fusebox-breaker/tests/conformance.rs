@@ -647,3 +647,16 @@ fn b28_new_settings_keep_windows_of_every_kind() {
         "the five before still count"
     );
 }
+
+#[test]
+fn b29_a_row_longer_than_any_threshold_harms_no_other_count() {
+    let bench = bench(base().consecutive_failures(u32::MAX));
+    for _ in 0..1_100_000 {
+        bench.fail();
+    }
+    let counts = bench.breaker.counts();
+    assert_eq!(
+        (counts.failed, counts.succeeded, bench.state()),
+        (1_100_000, 0, State::Closed)
+    );
+}

@@ -394,7 +394,7 @@ fn failures() {
 
 fn rejected() {
     let quanta = quanta::Clock::new();
-    let word = AtomicU64::new(1);
+    let (word, refused) = (AtomicU64::new(1), AtomicU64::new(0));
     let day = Duration::from_secs(86_400);
     let open = |breaker: Breaker| {
         breaker.trip("bench");
@@ -428,6 +428,10 @@ fn rejected() {
         &[
             contender("floor: load and one quanta read", || {
                 black_box((word.load(Ordering::Acquire), quanta.now()));
+            }),
+            contender("the same and the refusal counted: one update", || {
+                black_box((word.load(Ordering::Acquire), quanta.now()));
+                refused.fetch_add(1, Ordering::Relaxed);
             }),
             contender("ours, try_acquire_ref", || {
                 let refused = fast.try_acquire_ref();

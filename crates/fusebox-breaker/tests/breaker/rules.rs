@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::bench::{bench, plain, secs};
 use fusebox_breaker::{
-    Availability, Breaker, CallError, Config, CountWindow, FailureKind, Jitter, Override, Reason,
-    State, TransitionQueue, Verdict,
+    Availability, Breaker, CallError, ChangeDetector, Config, CountWindow, FailureKind, Jitter,
+    Learning, Override, Ramp, Reason, SlowCalls, State, TimeWindow, TransitionQueue, Verdict,
 };
 
 #[test]
@@ -697,6 +697,153 @@ fn rule_10_validation_names_the_field_or_the_two_that_contradict() {
         }
     }
     assert!(plain().recovery_objective(secs(11)).build().is_ok());
+}
+
+#[test]
+fn rule_10_validation_knows_every_rule() {
+    let time = TimeWindow {
+        size: secs(10),
+        buckets: 10,
+        minimum_number_of_calls: 10,
+        failure_rate_threshold: 0.5,
+    };
+    let slow = SlowCalls {
+        slow_call_duration_threshold: secs(1),
+        slow_call_rate_threshold: 0.5,
+        minimum_number_of_calls: 5,
+    };
+    let detector = ChangeDetector {
+        baseline_failure_rate: 0.01,
+        changed_failure_rate: 0.1,
+        mean_calls_between_false_trips: 1e6,
+        learning: None,
+    };
+    let ramp = |steps: &[f64]| Ramp {
+        steps: steps.to_vec(),
+        step_duration: secs(1),
+        failure_rate_threshold: 0.5,
+    };
+    let cases = [
+        (
+            plain().time_window(TimeWindow { buckets: 0, ..time }),
+            vec!["buckets"],
+        ),
+        (
+            plain().time_window(TimeWindow {
+                size: Duration::from_millis(9),
+                ..time
+            }),
+            vec!["size", "buckets"],
+        ),
+        (
+            plain().time_window(TimeWindow {
+                minimum_number_of_calls: 0,
+                ..time
+            }),
+            vec!["minimum_number_of_calls"],
+        ),
+        (
+            plain().time_window(TimeWindow {
+                failure_rate_threshold: 0.0,
+                ..time
+            }),
+            vec!["failure_rate_threshold"],
+        ),
+        (plain().slow_calls(slow), vec!["slow_calls", "count_window"]),
+        (
+            windowed(4, 4, 0.5).slow_calls(slow),
+            vec!["minimum_number_of_calls", "size"],
+        ),
+        (
+            windowed(9, 4, 0.5).slow_calls(SlowCalls {
+                slow_call_duration_threshold: Duration::ZERO,
+                ..slow
+            }),
+            vec!["slow_call_duration_threshold"],
+        ),
+        (
+            windowed(9, 4, 0.5).slow_calls(SlowCalls {
+                slow_call_rate_threshold: f64::NAN,
+                ..slow
+            }),
+            vec!["slow_call_rate_threshold"],
+        ),
+        (
+            plain().change_detector(ChangeDetector {
+                baseline_failure_rate: 0.0,
+                ..detector
+            }),
+            vec!["baseline_failure_rate"],
+        ),
+        (
+            plain().change_detector(ChangeDetector {
+                changed_failure_rate: 0.01,
+                ..detector
+            }),
+            vec!["changed_failure_rate", "baseline_failure_rate"],
+        ),
+        (
+            plain().change_detector(ChangeDetector {
+                mean_calls_between_false_trips: 1.0,
+                ..detector
+            }),
+            vec!["mean_calls_between_false_trips"],
+        ),
+        (
+            plain().change_detector(ChangeDetector {
+                learning: Some(Learning {
+                    floor: 0.0,
+                    horizon: 1_000,
+                }),
+                ..detector
+            }),
+            vec!["floor"],
+        ),
+        (
+            plain().change_detector(ChangeDetector {
+                learning: Some(Learning {
+                    floor: 0.01,
+                    horizon: 1,
+                }),
+                ..detector
+            }),
+            vec!["horizon"],
+        ),
+        (
+            plain().failure_weight(FailureKind::TimedOut, 0.0),
+            vec!["failure_weight"],
+        ),
+        (
+            plain().failure_weight(FailureKind::TimedOut, 1.5),
+            vec!["failure_weight"],
+        ),
+        (plain().ramp(ramp(&[])), vec!["steps"]),
+        (plain().ramp(ramp(&[0.5, 0.25])), vec!["steps"]),
+        (plain().ramp(ramp(&[0.5, 1.0])), vec!["steps"]),
+        (
+            plain()
+                .ramp(ramp(&[0.25, 0.5]))
+                .recovery_objective(secs(12)),
+            vec!["ramp", "recovery_objective"],
+        ),
+    ];
+    for (builder, fields) in cases {
+        let error = builder.build().expect_err("cannot work");
+        assert_eq!(error.fields(), fields, "{error}");
+        for field in fields {
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+    let good = windowed(9, 4, 0.5)
+        .time_window(time)
+        .slow_calls(slow)
+        .change_detector(detector);
+    assert!(
+        good.ramp(ramp(&[0.25, 0.5]))
+            .recovery_objective(secs(13))
+            .build()
+            .is_ok()
+    );
     assert!(Config::builder().build().is_ok());
 }
 

@@ -1,7 +1,12 @@
 //! What is written can be read, and what is read is checked.
 
 use crate::bench::{bench, plain, secs};
-use fusebox_breaker::{Availability, Config, Override, Reason, Snapshot, State, presets};
+use std::time::Duration;
+
+use fusebox_breaker::{
+    Availability, ChangeDetector, Combine, Config, FailureKind, Learning, Override, Ramp, Reason,
+    SlowCalls, Snapshot, State, TimeWindow, presets,
+};
 
 #[test]
 fn a_snapshot_survives_being_written_and_read() {
@@ -67,4 +72,60 @@ fn reasons_survive_being_written_and_read() {
     };
     let text = serde_json::to_string(&reason).expect("written");
     assert_eq!(serde_json::from_str::<Reason>(&text).expect("read"), reason);
+}
+
+#[test]
+fn every_rule_survives_being_written_and_read() {
+    let config = Config::builder()
+        .time_window(TimeWindow {
+            size: secs(10),
+            buckets: 5,
+            minimum_number_of_calls: 7,
+            failure_rate_threshold: 0.25,
+        })
+        .slow_calls(SlowCalls {
+            slow_call_duration_threshold: Duration::from_millis(1_500),
+            slow_call_rate_threshold: 0.75,
+            minimum_number_of_calls: 9,
+        })
+        .change_detector(ChangeDetector {
+            baseline_failure_rate: 0.02,
+            changed_failure_rate: 0.2,
+            mean_calls_between_false_trips: 1e5,
+            learning: Some(Learning {
+                floor: 0.01,
+                horizon: 500,
+            }),
+        })
+        .combine(Combine::All)
+        .failure_weight(FailureKind::Overloaded, 0.25)
+        .ramp(Ramp {
+            steps: vec![0.01, 0.5],
+            step_duration: secs(3),
+            failure_rate_threshold: 0.5,
+        })
+        .build()
+        .expect("good");
+    let text = serde_json::to_string(&config).expect("written");
+    assert_eq!(serde_json::from_str::<Config>(&text).expect("read"), config);
+    // What was written before these rules existed still reads.
+    let old = r#"{"consecutive_failures":5,"count_window":null,"wait_duration_in_open_ms":1000,
+        "max_wait_duration_in_open_ms":null,"max_concurrent_probes":1,"successes_to_close":1,
+        "probe_deadline_ms":1000,"recovery_objective_ms":null}"#;
+    assert!(serde_json::from_str::<Config>(old).is_ok());
+
+    let all = Reason::All {
+        of: vec![
+            Reason::ProbeFailed,
+            Reason::RampCompleted { steps: 2 },
+            Reason::ChangeDetected {
+                sum: 9,
+                limit: 8,
+                baseline: 0.01,
+                changed: 0.1,
+            },
+        ],
+    };
+    let text = serde_json::to_string(&all).expect("written");
+    assert_eq!(serde_json::from_str::<Reason>(&text).expect("read"), all);
 }
