@@ -32,9 +32,11 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
     };
     let mut stages = Stages::default();
     let mut binary = None;
-    let built = stages.step("build the command", || {
+    let built = stages.step("build what tests run", || {
         binary = Some(build_command()?);
-        Ok(())
+        // Tests start some examples as programs; `cargo test` with chosen targets leaves them out.
+        let examples = ["build", "--workspace", "--all-features", "--examples"];
+        cmd::run(&mut cmd::cargo(examples))
     });
     if built {
         let suite = Suite {
@@ -147,7 +149,7 @@ impl Suite {
         let command = match self.nextest {
             true => cmd::cargo(["nextest", nextest_verb, "--workspace", "--all-features"]),
             false => {
-                let targets = ["--lib", "--bins", "--tests", "--examples"];
+                let targets = ["--lib", "--bins", "--tests"];
                 cmd::cargo(
                     ["test", "--workspace", "--all-features"]
                         .iter()
