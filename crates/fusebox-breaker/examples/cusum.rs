@@ -13,8 +13,8 @@ use std::fmt::Write as _;
 
 use fusebox_breaker::machine::Machine;
 use fusebox_breaker::{
-    ChangeDetector, Config, ConfigBuilder, CountWindow, FailureKind, Learning, State, Timestamp,
-    Verdict,
+    ChangeDetector, Combine, Config, ConfigBuilder, CountWindow, FailureKind, Learning, State,
+    Timestamp, Verdict,
 };
 
 /// Streams per scenario, and healthy calls before the change.
@@ -85,7 +85,7 @@ fn detector(baseline: f64, changed: f64) -> ChangeDetector {
     }
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         name: "CUSUM, 1 false trip per 1,000,000",
         colour: "#1b6ca8",
@@ -103,6 +103,20 @@ const RULES: [Rule; 4] = [
                 learning,
                 ..detector(baseline, changed)
             })
+        },
+    },
+    Rule {
+        name: "CUSUM and 15 % of 40 calls, both",
+        colour: "#e69f00",
+        make: |baseline, changed| {
+            none()
+                .change_detector(detector(baseline, changed))
+                .count_window(CountWindow {
+                    size: 40,
+                    minimum_number_of_calls: 20,
+                    failure_rate_threshold: 0.15,
+                })
+                .combine(Combine::All)
         },
     },
     Rule {
