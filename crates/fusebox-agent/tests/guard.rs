@@ -180,7 +180,7 @@ async fn a_latency_within_the_timeout_is_an_answer() {
 #[tokio::test(start_paused = true)]
 async fn no_corrupt_reply_ever_comes_out() {
     let config = Config::builder().without_count_window();
-    let config = config.consecutive_failures(u32::MAX).build();
+    let config = config.consecutive_failures(100_000).build();
     let breaker = Breaker::new("data", config.expect("a valid configuration"));
     let guard = Guard::new(
         struck(&["corruption:0.4"]),

@@ -12,6 +12,9 @@ use crate::rules::{
 /// Longest count window: 128 KiB of bits. Beyond it a window no longer follows a change of behaviour.
 const MAX_WINDOW: u32 = 1 << 20;
 
+/// Most failures in a row to wait for: a row is counted no further.
+pub(crate) const MAX_ROW: u32 = 500_000;
+
 /// Most buckets of a time window.
 const MAX_BUCKETS: u32 = 1_000;
 
@@ -296,7 +299,7 @@ impl ConfigBuilder {
         }
     }
 
-    /// Opens at this many failures in a row, at least 1; rows are counted to 500,000, so a higher number never opens. A success starts the row anew; ignored and cancelled calls
+    /// Opens at this many failures in a row, `1..=500_000`. A success starts the row anew; ignored and cancelled calls
     /// do not touch it. Default 5: short enough to act within seconds, long enough to pass over one retried call.
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.consecutive_failures = Some(failures);
@@ -520,6 +523,16 @@ fn above_zero(field: &'static str, value: Duration) -> Result<(), ConfigError> {
 }
 
 fn check_rules(settings: &ConfigBuilder) -> Result<(), ConfigError> {
+    if let Some(row) = settings.consecutive_failures
+        && row > MAX_ROW
+    {
+        return Err(ConfigError::new(
+            &["consecutive_failures"],
+            format!(
+                "`consecutive_failures` is {row}; it must be at most {MAX_ROW}, or turned off where it shall never open"
+            ),
+        ));
+    }
     if let Some(window) = &settings.time_window {
         check_time_window(window)?;
     }

@@ -649,14 +649,9 @@ fn b28_new_settings_keep_windows_of_every_kind() {
 }
 
 #[test]
-fn b29_a_row_longer_than_any_threshold_harms_no_other_count() {
-    let bench = bench(base().consecutive_failures(u32::MAX));
-    for _ in 0..1_100_000 {
-        bench.fail();
-    }
-    let counts = bench.breaker.counts();
-    assert_eq!(
-        (counts.failed, counts.succeeded, bench.state()),
-        (1_100_000, 0, State::Closed)
-    );
+fn b29_a_row_that_could_never_be_counted_is_refused() {
+    let longest = base().consecutive_failures(500_000).build();
+    assert!(longest.is_ok());
+    let error = base().consecutive_failures(500_001).build().unwrap_err();
+    assert_eq!(error.fields(), ["consecutive_failures"]);
 }

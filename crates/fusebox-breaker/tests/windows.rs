@@ -223,7 +223,7 @@ proptest! {
                 failure_rate_threshold: threshold,
             })
             .combine(fusebox_breaker::Combine::All)
-            .consecutive_failures(1_000_000)
+            .consecutive_failures(400_000)
             .build()
             .expect("good");
         let now = Timestamp::default();

@@ -190,7 +190,7 @@ fn ours(config: ConfigBuilder) -> Breaker {
 fn tolerant() -> ConfigBuilder {
     // With `All` both would have to hold, and a row of a million is never asked for.
     never()
-        .consecutive_failures(1_000_000)
+        .consecutive_failures(400_000)
         .combine(fusebox_breaker::Combine::All)
 }
 
@@ -348,7 +348,7 @@ fn failures() {
     );
     let plain = ours(
         never()
-            .consecutive_failures(1_000_000)
+            .consecutive_failures(400_000)
             .without_count_window(),
     );
     let (recloser, rs, row, rate) = (

@@ -55,7 +55,7 @@ const FOLD: u32 = if cfg!(test) { 1 << 9 } else { 1 << 28 };
 /// Fences after which all cells are marked as of the present, well before their marks could repeat.
 const SWEEP: u64 = 1 << (FENCE_BITS - 2);
 /// A row is counted this far: half of its field, so that no number of threads adds beyond it.
-const MAX_ROW: u64 = 500_000;
+const MAX_ROW: u64 = crate::config::MAX_ROW as u64;
 
 /// Where an admitted call is counted as in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
