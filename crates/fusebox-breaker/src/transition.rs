@@ -195,6 +195,7 @@ impl fmt::Display for Reason {
             Self::ProbeLost { deadline_ms } => {
                 write!(f, "a probe gave no outcome within {deadline_ms} ms")
             }
+            Self::ProbesSucceeded { successes: 1 } => f.write_str("1 probe succeeded"),
             Self::ProbesSucceeded { successes } => write!(f, "{successes} probes succeeded"),
             Self::WaitElapsed => f.write_str("the open wait elapsed"),
             Self::TripUntil { wait_ms } => {
