@@ -504,12 +504,7 @@ fn rule_09_every_transition_carries_its_reason_with_figures() {
                 text("the open wait elapsed"),
                 2
             ),
-            (
-                State::HalfOpen,
-                State::Closed,
-                text("1 probes succeeded"),
-                3
-            ),
+            (State::HalfOpen, State::Closed, text("1 probe succeeded"), 3),
         ]
     );
 }
