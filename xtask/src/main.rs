@@ -92,7 +92,7 @@ const VERBS: [Verb; 15] = [
     ),
     (
         "bench",
-        "breaker [SUITE...]",
+        "breaker|policy [SUITE...]",
         "speed beside floors and peers, as ratios",
         bench::main,
     ),
