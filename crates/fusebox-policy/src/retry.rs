@@ -240,7 +240,7 @@ mod tests {
         let waits = |retry: &Retry| retry.waits().collect::<Vec<_>>();
         let (all_wait, first_does_not) = (Retry::new(4).with_seed(11), Retry::new(4).with_seed(11));
         let [first, second] = [waits(&all_wait), waits(&all_wait)];
-        drop(first_does_not.waits());
+        let _ = first_does_not.waits();
         assert_eq!(waits(&first_does_not), second);
         assert_ne!(first, second);
     }
