@@ -3,8 +3,10 @@
 mod admin;
 mod config;
 mod fault;
+mod feed;
 mod link;
 mod scripts;
+mod whole;
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,11 +15,13 @@ use async_trait::async_trait;
 
 use self::admin::Admin;
 pub use self::config::RedisConfig;
+use self::feed::RedisFeed;
 use self::link::Link;
 use self::scripts::{Call, Reply, Request};
 use crate::{
-    AcquireOutcome, Commit, CommitOutcome, Entry, Fence, Health, Key, Lease, LeaseRequest, Page,
-    Partition, RenewOutcome, StateStore, StoreDescription, StoreError, random, rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, Head, Health, Image, Key,
+    Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome, StateStore,
+    StoreDescription, StoreError, StoreId, random, rules,
 };
 
 /// State on one Redis (6.2 or later) or Valkey server.
@@ -60,7 +64,7 @@ impl RedisStore {
         })
     }
 
-    fn keys(&self, partition: &Partition) -> [String; 4] {
+    fn keys(&self, partition: &Partition) -> Vec<String> {
         scripts::keys(self.link.config().prefix(), partition)
     }
 
@@ -98,8 +102,10 @@ impl StateStore for RedisStore {
     }
 
     async fn get(&self, partition: &Partition, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let [_, records, ..] = self.keys(partition);
-        let read = Request::command("HGET", &[&records, key.as_str()]);
+        let [_, records, ..] = &self.keys(partition)[..] else {
+            unreachable!("a partition has four keys");
+        };
+        let read = Request::command("HGET", &[records, key.as_str()]);
         let stored: Option<Vec<u8>> = self.link.request("get", false, &read).await?;
         stored
             .map(|stored| scripts::entry(partition, key, &stored))
@@ -135,7 +141,12 @@ impl StateStore for RedisStore {
         commit: Commit,
     ) -> Result<CommitOutcome, StoreError> {
         commit.check_limits()?;
-        let call = scripts::commit(self.keys(partition), &commit);
+        let call = scripts::commit(
+            self.keys(partition),
+            self.link.config().prefix(),
+            partition,
+            &commit,
+        );
         let answer = self.write("commit", call).await?;
         Reply::new("commit", partition, answer).commit(self.link.durability())
     }
@@ -184,6 +195,39 @@ impl StateStore for RedisStore {
     ) -> Result<bool, StoreError> {
         let call = scripts::expire(self.keys(partition), ttl);
         Reply::new("expire", partition, self.write("expire", call).await?).expire()
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        let call = whole::head(self.keys(partition));
+        Reply::new("head", partition, self.read("head", call).await?).head()
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        let call = whole::image(self.keys(partition));
+        Reply::new("image", partition, self.read("image", call).await?).image()
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        restore.image.check_limits()?;
+        let prefix = self.link.config().prefix();
+        let call = whole::restore(self.keys(partition), prefix, partition, &restore);
+        let answer = self.write("restore", call).await?;
+        Reply::new("restore", partition, answer).restore(self.link.durability())
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        Ok(Box::new(RedisFeed::open(self.link.config(), prefix).await?))
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        let key = format!("{}:store", self.link.config().prefix());
+        let request = Request::Script(whole::identity(key));
+        let id: String = self.link.request("identity", true, &request).await?;
+        Ok(StoreId::new(id))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
