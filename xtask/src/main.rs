@@ -123,7 +123,7 @@ const VERBS: [Verb; 16] = [
     ),
     (
         "server",
-        "[--version NAME | --cli | --env]",
+        "[--version NAME | --tool NAME | --env]",
         "print the path of a test server, fetched if need be",
         server::main,
     ),
