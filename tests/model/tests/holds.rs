@@ -126,7 +126,7 @@ fn a_record_of_deletes_without_the_identity() {
 #[test]
 fn requests_that_arrive_late() {
     let bounds = Bounds {
-        writes: 3,
+        writes: 2,
         acquisitions: 3,
         failovers: 1,
         splits: 1,
