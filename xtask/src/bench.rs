@@ -13,13 +13,15 @@ const MANIFEST: &str = "benches/peers/Cargo.toml";
 /// Speed. Arguments after the name select suites by a part of their title.
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let Some((what, suites)) = args.split_first() else {
-        bail!("name what to measure: `cargo xtask bench breaker`");
+        bail!("name what to measure: `cargo xtask bench breaker` or `policy`");
     };
-    if what != "breaker" {
-        bail!("there is no bench `{what}`; there is: breaker");
-    }
+    let program = match what.as_str() {
+        "breaker" => "bench",
+        "policy" => "policy",
+        _ => bail!("there is no bench `{what}`; there are: breaker, policy"),
+    };
     say_where()?;
-    run("bench", suites)
+    run(program, suites)
 }
 
 /// Behaviour: the same black-box questions to every breaker.

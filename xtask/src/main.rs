@@ -20,6 +20,7 @@ mod instructions;
 mod layers;
 mod lint;
 mod loom;
+mod pins;
 mod server;
 mod stages;
 mod test;
@@ -91,7 +92,7 @@ const VERBS: [Verb; 15] = [
     ),
     (
         "bench",
-        "breaker [SUITE...]",
+        "breaker|policy [SUITE...]",
         "speed beside floors and peers, as ratios",
         bench::main,
     ),
@@ -115,8 +116,8 @@ const VERBS: [Verb; 15] = [
     ),
     (
         "server",
-        "",
-        "print the path of the test server, fetched if need be",
+        "[--version NAME | --cli | --env]",
+        "print the path of a test server, fetched if need be",
         server::main,
     ),
 ];

@@ -1,21 +1,29 @@
-//! `server`: the Redis or Valkey server the tests run against.
+//! `server`: the Redis and Valkey servers the tests run against.
 //!
-//! In this order: the variable `FUSEBOX_TEST_SERVER`, `PATH`, an earlier download, a download.
+//! The default one, in this order: the variable `FUSEBOX_TEST_SERVER`, `PATH`, an earlier
+//! download, a download. The others: the variable `FUSEBOX_TEST_SERVERS`, downloads.
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use fusebox_test_server::{ENV, StartError, TestServer, find_binary};
+use anyhow::{Context, Result, bail};
+use fusebox_test_server::{ENV, ENV_ALL, StartError, TestServer, find_binary, named_servers};
 
+use crate::pins::{DEFAULT, NAMES};
 use crate::workspace::Workspace;
-use crate::{cmd, fetch, no_arguments};
+use crate::{cmd, fetch};
+
+const WHAT_TO_DO: &str = "install one (`apt install redis-server` or `valkey`, `brew install valkey`), \
+     or set FUSEBOX_TEST_SERVER=/path/to/redis-server, \
+     or leave the tests that need it out: `cargo xtask test --no-redis`";
 
 /// A server program, proved to run.
 pub(crate) struct Server {
     pub(crate) path: PathBuf,
+    /// A command-line client that came with it.
+    cli: Option<PathBuf>,
     version: String,
     from: &'static str,
 }
@@ -33,16 +41,110 @@ impl fmt::Display for Server {
 }
 
 pub(crate) fn main(args: &[String]) -> Result<()> {
-    no_arguments(args)?;
-    let server = locate(&Workspace::load()?)?;
-    eprintln!("{server}");
-    println!("{}", server.path.display());
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let workspace = Workspace::load()?;
+    match words[..] {
+        [] => print_path(&locate(&workspace)?),
+        ["--version", name] => print_path(&locate_named(&workspace, name)?),
+        ["--cli"] => println!("{}", locate_cli(&workspace)?.display()),
+        ["--env"] => {
+            let (default, all) = (locate(&workspace)?, locate_all(&workspace));
+            all.report();
+            println!("export {ENV}='{}'", default.path.display());
+            println!("export {ENV_ALL}='{}'", all.variable());
+        }
+        _ => bail!(
+            "`server` takes nothing, `--version NAME` ({}), `--cli` or `--env`, not `{}`",
+            NAMES.join(", "),
+            words.join(" ")
+        ),
+    }
     Ok(())
 }
 
-/// Finds or fetches a server, starts it once and stops it again.
+fn print_path(server: &Server) {
+    eprintln!("{server}");
+    println!("{}", server.path.display());
+}
+
+/// Finds or fetches the default server, starts it once and stops it again.
 pub(crate) fn locate(workspace: &Workspace) -> Result<Server> {
-    let (path, from) = choose(workspace)?;
+    match find_binary() {
+        Ok(path) => {
+            let named = env::var_os(ENV).is_some_and(|value| !value.is_empty());
+            prove(&path, None, if named { ENV } else { "PATH" })
+        }
+        Err(StartError::NoBinary { named: None }) => {
+            eprintln!("no valkey-server or redis-server on PATH");
+            locate_named(workspace, DEFAULT).context(WHAT_TO_DO)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds or fetches the server of that name, starts it once and stops it again.
+pub(crate) fn locate_named(workspace: &Workspace, name: &str) -> Result<Server> {
+    if env::var_os(ENV_ALL).is_some_and(|value| !value.is_empty())
+        && let Some(found) = named_servers()?.into_iter().find(|s| s.name == name)
+    {
+        return prove(&found.path, None, ENV_ALL);
+    }
+    let fetched = fetch::cached_or_fetched(&workspace.target, name)?;
+    prove(&fetched.program, fetched.cli, fetched.from)
+}
+
+/// Every server there is a name for, and why some are missing.
+pub(crate) fn locate_all(workspace: &Workspace) -> All {
+    All {
+        servers: NAMES
+            .iter()
+            .map(|name| (*name, locate_named(workspace, name)))
+            .collect(),
+    }
+}
+
+/// A `redis-cli` or `valkey-cli`: on `PATH`, or from the downloads that hold one.
+fn locate_cli(workspace: &Workspace) -> Result<PathBuf> {
+    for program in ["redis-cli", "valkey-cli"] {
+        if Command::new(program).arg("--version").output().is_ok() {
+            return Ok(program.into());
+        }
+    }
+    let with_cli = ["redis-7.0", "valkey-8.1"];
+    with_cli
+        .iter()
+        .filter_map(|name| locate_named(workspace, name).ok()?.cli)
+        .next()
+        .context("no redis-cli or valkey-cli on PATH, and no download that holds one")
+}
+
+/// What [`locate_all`] found, by name.
+pub(crate) struct All {
+    servers: Vec<(&'static str, Result<Server>)>,
+}
+
+impl All {
+    /// One line each on standard error: where it is, or why it is missing.
+    pub(crate) fn report(&self) {
+        for (name, server) in &self.servers {
+            match server {
+                Ok(server) => eprintln!("test server {name}: {server}"),
+                Err(error) => eprintln!("test server {name}: none here: {error:#}"),
+            }
+        }
+    }
+
+    /// The value of `FUSEBOX_TEST_SERVERS`.
+    pub(crate) fn variable(&self) -> String {
+        let found = self.servers.iter().filter_map(|(name, server)| {
+            let path = &server.as_ref().ok()?.path;
+            Some(format!("{name}={}", path.display()))
+        });
+        found.collect::<Vec<_>>().join(",")
+    }
+}
+
+fn prove(path: &Path, cli: Option<PathBuf>, from: &'static str) -> Result<Server> {
     // Tests run in other directories.
     let path = path
         .canonicalize()
@@ -56,20 +158,10 @@ pub(crate) fn locate(workspace: &Workspace) -> Result<Server> {
     );
     Ok(Server {
         path,
+        cli,
         version,
         from,
     })
-}
-
-fn choose(workspace: &Workspace) -> Result<(PathBuf, &'static str)> {
-    match find_binary() {
-        Ok(path) => {
-            let named = env::var_os(ENV).is_some_and(|value| !value.is_empty());
-            Ok((path, if named { ENV } else { "PATH" }))
-        }
-        Err(StartError::NoBinary { named: None }) => fetch::cached_or_fetched(&workspace.target),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// `Valkey 9.1.2` or `Redis 7.0.15`; what the server says when it says something else.

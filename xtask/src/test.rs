@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use fusebox_test_server::ENV;
+use fusebox_test_server::{ENV, ENV_ALL};
 
 use crate::counts::Counts;
 use crate::stages::Stages;
@@ -27,7 +27,12 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         false => {
             let server = server::locate(&workspace)?;
             println!("test server: {server}");
-            Some(server.path)
+            let all = server::locate_all(&workspace);
+            all.report();
+            Some(Servers {
+                default: server.path,
+                all: all.variable(),
+            })
         }
     };
     let mut stages = Stages::default();
@@ -73,10 +78,16 @@ impl Plan {
     }
 }
 
+/// What tests find in the variables of the same meaning.
+struct Servers {
+    default: PathBuf,
+    all: String,
+}
+
 struct Suite {
     plan: Plan,
     nextest: bool,
-    server: Option<PathBuf>,
+    server: Option<Servers>,
     binary: Option<PathBuf>,
 }
 
@@ -162,7 +173,9 @@ impl Suite {
 
     fn with_env(&self, mut command: Command) -> Command {
         match &self.server {
-            Some(path) => command.env(ENV, path),
+            Some(servers) => command
+                .env(ENV, &servers.default)
+                .env(ENV_ALL, &servers.all),
             None => command.env("FUSEBOX_TEST_NO_REDIS", "1"),
         };
         if let Some(binary) = &self.binary {

@@ -97,7 +97,7 @@ impl Breaker {
                 name,
                 books: Mutex::new(None),
                 seed,
-                word: AtomicU64::new(Word::new(State::Closed, 0, 0, 0).0),
+                word: AtomicU64::new(Word::new(State::Closed, 0, 0, 0, config.chores()).0),
                 refuses_until: AtomicU64::new(0),
                 env,
                 tally: Tally::new(config, Arc::clone(&params)),
@@ -325,9 +325,19 @@ impl Shared {
     #[inline(always)]
     fn acquire(&self) -> Result<Admission, Refused> {
         let word = self.word();
+        if word.starts_plainly() && self.tally.enter_plainly() {
+            return Ok(Admission::plain(word));
+        }
+        self.acquire_otherwise(word)
+    }
+
+    /// Closed with chores at the start of a call, refusing, or a matter for the lock. Kept out of the callers' code,
+    /// which is small then.
+    #[inline(never)]
+    fn acquire_otherwise(&self, word: Word) -> Result<Admission, Refused> {
         if word.is_closed() {
             if let Some(seat) = self.tally.enter(word, || self.env.time.now()) {
-                return Ok(Admission::new(word.generation(), Trial::None, seat));
+                return Ok(Admission::new(word, Trial::None, seat));
             }
         } else if let Some(state) = word.refuses() {
             let now = self.env.time.now();
@@ -363,6 +373,21 @@ impl Shared {
 
     #[inline(always)]
     pub(crate) fn record(&self, admission: Admission, verdict: Verdict) {
+        if verdict == Verdict::Success {
+            let word = self.word();
+            if word.ends_plainly() && admission.is_of(word) {
+                return match self.tally.succeed_plainly(word) {
+                    Ended::Done => {}
+                    ended => self.finish_slowly(admission, ended, verdict),
+                };
+            }
+        }
+        self.record_otherwise(admission, verdict);
+    }
+
+    /// A failure, a call with chores at its end, or one of an earlier word.
+    #[inline(never)]
+    fn record_otherwise(&self, admission: Admission, verdict: Verdict) {
         let Some((word, now)) = self.lock_free(&admission) else {
             return self.record_slowly(admission, verdict);
         };

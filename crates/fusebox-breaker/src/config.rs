@@ -8,6 +8,7 @@ use crate::outcome::FailureKind;
 use crate::rules::{
     ChangeDetector, Combine, Facts, Ramp, Rate, Rules, SlowCalls, TimeWindow, Weights,
 };
+use crate::word::Chores;
 
 /// Longest count window: 128 KiB of bits. Beyond it a window no longer follows a change of behaviour.
 const MAX_WINDOW: u32 = 1 << 20;
@@ -188,6 +189,15 @@ impl Config {
 
     pub(crate) fn weights(&self) -> Weights {
         self.settings.weights
+    }
+
+    /// What a call has to do beside being counted.
+    pub(crate) fn chores(&self) -> Chores {
+        let at_start = self.slow_calls().is_some();
+        Chores {
+            at_start,
+            at_end: at_start || self.time_window().is_some() || self.change_detector().is_some(),
+        }
     }
 
     /// Bits per outcome in the count window, as a power of two: one bit unless weights or slow calls need four.

@@ -200,7 +200,13 @@ impl Control {
 
     /// The state word that tells the lock-free path what is the case.
     pub(crate) fn word(&self) -> Word {
-        Word::new(self.state(), self.generation, self.fence, self.level)
+        Word::new(
+            self.state(),
+            self.generation,
+            self.fence,
+            self.level,
+            self.config.chores(),
+        )
     }
 
     /// Until when the lock-free path may refuse by itself.
@@ -240,7 +246,7 @@ impl Control {
             return Err(self.reject(tally, now));
         };
         let seat = self.seat(tally, now);
-        Ok(Admission::new(self.generation, trial, seat))
+        Ok(Admission::new(self.word(), trial, seat))
     }
 
     /// Whether one more call may start, and as what.
@@ -292,7 +298,7 @@ impl Control {
         let entered = if judged {
             tally.enter(self.word(), || now)
         } else {
-            tally.enter_unjudged().map(|seat| (seat, now))
+            tally.enter_plainly().then_some((Seat::Account, now))
         };
         entered.unwrap_or_else(|| {
             self.past.spilled += 1;

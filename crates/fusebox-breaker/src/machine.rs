@@ -17,6 +17,7 @@ use crate::outcome::{Availability, Counts, State, Verdict};
 use crate::snapshot::Snapshot;
 use crate::tally::{Params, Seat, Tally};
 use crate::transition::Reason;
+use crate::word::Word;
 
 /// An operator's override.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,8 @@ impl Override {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an admission that is neither recorded nor cancelled stays in flight"]
 pub struct Admission {
-    generation: u64,
+    /// The state word it was issued under.
+    word: Word,
     /// Trial and seat in one word: whole words only, so that a call's admission stays in registers.
     ticket: u64,
     /// When it was issued, where that matters.
@@ -75,7 +77,7 @@ const SPILLED: u64 = 2 << 2;
 
 impl Admission {
     #[inline(always)]
-    pub(crate) fn new(generation: u64, trial: Trial, (seat, started): (Seat, Timestamp)) -> Self {
+    pub(crate) fn new(word: Word, trial: Trial, (seat, started): (Seat, Timestamp)) -> Self {
         let trial = match trial {
             Trial::None => 0,
             Trial::Probe(id) => PROBE | u64::from(id) << 32,
@@ -87,16 +89,32 @@ impl Admission {
             Seat::Spilled => SPILLED,
         };
         Self {
-            generation,
+            word,
             ticket: trial | seat,
             started,
+        }
+    }
+
+    /// One of many at a closed breaker, counted in the account; when it started does not matter.
+    #[inline(always)]
+    pub(crate) fn plain(word: Word) -> Self {
+        Self {
+            word,
+            ticket: 0,
+            started: Timestamp::default(),
         }
     }
 
     /// Generation it was issued in.
     #[inline(always)]
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.word.generation()
+    }
+
+    /// Whether it is in all as [`plain`](Self::plain) made it, under this very word.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, word: Word) -> bool {
+        self.word == word && self.ticket == 0
     }
 
     /// Whether it is a trial call of a half-open breaker.

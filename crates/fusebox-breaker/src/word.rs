@@ -1,8 +1,11 @@
 //! The state word: all that a call has to know before it starts, in one atomic.
 //!
 //! ```text
-//! | generation: 44 | fence: 12 | unused: 1 | level: 4 | tag: 3 |
+//! | generation: 43 | fence: 12 | chores: 2 | level: 4 | tag: 3 |
 //! ```
+//!
+//! The chores say whether the settings ask more of a call than to count itself, so that a call without any is made
+//! with this one word read at its start and once more at its end.
 //!
 //! Only the slow path writes it, under its lock, so a reader sees a state together with the generation it belongs to.
 
@@ -11,23 +14,42 @@ use crate::outcome::State;
 const TAG: u64 = 0b111;
 const LEVEL_SHIFT: u32 = 3;
 const LEVEL: u64 = 0b1111;
-const FENCE_SHIFT: u32 = 8;
-const GENERATION_SHIFT: u32 = 20;
+const STARTS: u64 = 1 << 7;
+const ENDS: u64 = 1 << 8;
+const FENCE_SHIFT: u32 = 9;
+const GENERATION_SHIFT: u32 = 21;
 
 /// Bits of a fence. It grows with every generation and every change of layout; a thread would have to stall between
 /// two instructions for 4,096 of them to be taken for one of the present.
 pub(crate) const FENCE_BITS: u32 = 12;
 pub(crate) const FENCE: u64 = (1 << FENCE_BITS) - 1;
 
+/// What the settings ask of a call beside counting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Chores {
+    /// To note when it starts.
+    pub(crate) at_start: bool,
+    /// To read the time, or to feed more than windows of calls, when it ends.
+    pub(crate) at_end: bool,
+}
+
 /// The state word, unpacked field by field.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) u64);
 
 impl Word {
-    pub(crate) fn new(state: State, generation: u64, fence: u64, level: u32) -> Self {
+    pub(crate) fn new(
+        state: State,
+        generation: u64,
+        fence: u64,
+        level: u32,
+        chores: Chores,
+    ) -> Self {
         Self(
             tag(state)
                 | (u64::from(level) & LEVEL) << LEVEL_SHIFT
+                | if chores.at_start { STARTS } else { 0 }
+                | if chores.at_end { ENDS } else { 0 }
                 | (fence & FENCE) << FENCE_SHIFT
                 | generation << GENERATION_SHIFT,
         )
@@ -36,6 +58,18 @@ impl Word {
     #[inline]
     pub(crate) fn is_closed(self) -> bool {
         self.0 & TAG == tag(State::Closed)
+    }
+
+    /// Closed, and a call starts by counting itself and no more.
+    #[inline(always)]
+    pub(crate) fn starts_plainly(self) -> bool {
+        self.0 & (TAG | STARTS) == tag(State::Closed)
+    }
+
+    /// Closed, and a success ends by counting itself and no more, as long as no failure is known.
+    #[inline(always)]
+    pub(crate) fn ends_plainly(self) -> bool {
+        self.0 & (TAG | ENDS) == tag(State::Closed)
     }
 
     /// Open or forced open: refused without a lock until the deadline.
@@ -101,12 +135,35 @@ mod tests {
             State::Disabled,
             State::MetricsOnly,
         ] {
-            let word = Word::new(state, 123_456_789, 4_095, 15);
+            let chores = Chores {
+                at_start: true,
+                at_end: true,
+            };
+            let word = Word::new(state, 123_456_789, 4_095, 15, chores);
             assert_eq!(word.state(), state);
+            assert!(!word.starts_plainly() && !word.ends_plainly());
             assert_eq!(
                 (word.generation(), word.fence(), word.level()),
                 (123_456_789, 4_095, 15)
             );
+        }
+    }
+
+    #[test]
+    fn only_a_closed_word_without_chores_lets_calls_go_plainly() {
+        for (state, closed) in [
+            (State::Closed, true),
+            (State::Open, false),
+            (State::HalfOpen, false),
+            (State::ForcedOpen, false),
+            (State::Disabled, false),
+            (State::MetricsOnly, false),
+        ] {
+            for (at_start, at_end) in [(false, false), (false, true), (true, true)] {
+                let word = Word::new(state, 1, 2, 3, Chores { at_start, at_end });
+                assert_eq!(word.starts_plainly(), closed && !at_start);
+                assert_eq!(word.ends_plainly(), closed && !at_end);
+            }
         }
     }
 }

@@ -155,7 +155,8 @@ impl Journal {
                 .await
             {
                 Ok(
-                    CommitOutcome::Applied { durability } | CommitOutcome::Duplicate { durability },
+                    CommitOutcome::Applied { durability, .. }
+                    | CommitOutcome::Duplicate { durability, .. },
                 ) => {
                     if away {
                         (self.notify)(EventKind::StoreBack);

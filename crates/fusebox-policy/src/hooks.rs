@@ -81,7 +81,7 @@ pub enum CallEvent {
 
 /// Watches a call and may stop it. Anyone may implement it; `()` watches nothing.
 ///
-/// Both methods may be called several times per call, from the task that runs it.
+/// All methods may be called several times per call, from the task that runs it.
 pub trait Hooks: Send + Sync {
     /// Runs before each attempt with bulkhead slot and permit held, outside of the attempt time-out, inside of the
     /// total one. The operation does not start before it answers `Ok`. Default: `Ok` at once.
@@ -95,10 +95,20 @@ pub trait Hooks: Send + Sync {
         std::future::ready(Ok(()))
     }
 
+    /// Whether it wants to be told the steps. Where it does not, [`event`](Self::event) may be left out, and the call
+    /// does not read the clock for it. Must answer the same for the whole of a call. Default: yes.
+    fn is_listening(&self) -> bool {
+        true
+    }
+
     /// Is told each step. Must return at once; a panic ends the call. Default: nothing.
     fn event(&self, event: CallEvent) {
         let _ = event;
     }
 }
 
-impl Hooks for () {}
+impl Hooks for () {
+    fn is_listening(&self) -> bool {
+        false
+    }
+}

@@ -5,6 +5,7 @@ mod stages;
 mod total;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ impl<F> Policy<F> {
         H: Hooks,
     {
         let deadline = call.deadline;
-        match self.stages.run(call, classify, hooks, op).await {
+        match self.stages.run(&call, classify, hooks, op).await {
             Err(error) if !matches!(error, CallError::Stopped { .. }) => {
                 self.fall_back(error, deadline, hooks).await
             }
@@ -194,7 +195,7 @@ impl<F> Policy<F> {
         let limit = limit
             .or(self.stages.attempt_timeout)
             .and_then(|limit| Instant::now().checked_add(limit));
-        let asked = self.fallback.answer(&error);
+        let asked = pin!(self.fallback.answer(&error));
         match bound(earlier(limit, deadline), asked).await {
             Some(Ok(Some(value))) => {
                 let degraded = Degraded::by(&error);

@@ -8,6 +8,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::retry_budget::RetryBudget;
 
+type Schedule = <ExponentialBuilder as BackoffBuilder>::Backoff;
+
 /// Growth of the wait from one retry to the next.
 const FACTOR: f32 = 2.0;
 
@@ -104,28 +106,64 @@ impl Retry {
         self.budget.as_ref()
     }
 
-    /// The waits of one call, at most one less than attempts.
-    pub(crate) fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+    /// The waits of one call, at most one less than attempts. They are made when the first is asked for, since most
+    /// calls need none.
+    pub(crate) fn waits(&self) -> Waits<'_> {
+        Waits {
+            retry: self,
+            call_seed: self.seed.as_ref().map(Seed::next),
+            schedule: None,
+        }
+    }
+
+    fn schedule(&self, seed: Option<u64>) -> Schedule {
         // backon adds its jitter on top of the wait. Given half of everything, it draws from the upper half.
         let share = if self.jitter { 2 } else { 1 };
-        let cap = self.cap;
         let mut schedule = ExponentialBuilder::new()
             .with_factor(FACTOR)
-            .with_min_delay(self.base.min(cap) / share)
-            .with_max_delay(cap / share)
+            .with_min_delay(self.base.min(self.cap) / share)
+            .with_max_delay(self.cap / share)
             .with_max_times(self.max_attempts.saturating_sub(1) as usize);
         if self.jitter {
             schedule = schedule.with_jitter();
         }
-        if let Some(seed) = &self.seed {
-            // An odd multiplier keeps the seeds of successive calls apart and lets none repeat.
-            let call = seed.calls.fetch_add(1, Ordering::Relaxed);
-            let seed = seed.value ^ call.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        if let Some(seed) = seed {
             schedule = schedule.with_jitter_seed(seed);
         }
-        schedule
-            .build()
-            .map(move |wait| whole_millis(wait).min(cap))
+        schedule.build()
+    }
+}
+
+impl Seed {
+    /// The seed of a call that starts now.
+    fn next(&self) -> u64 {
+        // An odd multiplier keeps the seeds of successive calls apart and lets none repeat.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.value ^ call.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+/// The waits of one call.
+#[derive(Debug)]
+pub(crate) struct Waits<'a> {
+    retry: &'a Retry,
+    /// Taken at the call's start, whether or not it comes to a wait: seeds follow the order of the calls.
+    call_seed: Option<u64>,
+    schedule: Option<Schedule>,
+}
+
+impl Iterator for Waits<'_> {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let Self {
+            retry, call_seed, ..
+        } = *self;
+        let schedule = self
+            .schedule
+            .get_or_insert_with(|| retry.schedule(call_seed));
+        let wait = schedule.next()?;
+        Some(whole_millis(wait).min(retry.cap))
     }
 }
 
@@ -195,6 +233,16 @@ mod tests {
         let first = run();
         assert_eq!(first, run());
         assert_ne!(first[0], first[1]);
+    }
+
+    #[test]
+    fn a_call_that_needs_no_wait_takes_its_seed_all_the_same() {
+        let waits = |retry: &Retry| retry.waits().collect::<Vec<_>>();
+        let (all_wait, first_does_not) = (Retry::new(4).with_seed(11), Retry::new(4).with_seed(11));
+        let [first, second] = [waits(&all_wait), waits(&all_wait)];
+        let _ = first_does_not.waits();
+        assert_eq!(waits(&first_does_not), second);
+        assert_ne!(first, second);
     }
 
     #[test]

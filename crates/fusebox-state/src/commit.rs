@@ -110,6 +110,7 @@ impl fmt::Debug for Change {
 pub struct Commit {
     id: WriteId,
     fence: Option<Fence>,
+    revision: Option<u64>,
     changes: Vec<Change>,
 }
 
@@ -119,6 +120,7 @@ impl Commit {
         Self {
             id,
             fence: None,
+            revision: None,
             changes: Vec::new(),
         }
     }
@@ -127,6 +129,14 @@ impl Commit {
     /// that has ever been leased.
     pub fn fenced(mut self, fence: Fence) -> Self {
         self.fence = Some(fence);
+        self
+    }
+
+    /// Applies only to a partition that has taken exactly `revision` commits, 0 for one that is not
+    /// there. A sole writer who counts along notices so that the store was set back, and never
+    /// writes on top of a state it does not know.
+    pub const fn at_revision(mut self, revision: u64) -> Self {
+        self.revision = Some(revision);
         self
     }
 
@@ -159,13 +169,18 @@ impl Commit {
         self.fence.as_ref()
     }
 
+    /// The revision it applies to; `None` for any.
+    pub const fn revision(&self) -> Option<u64> {
+        self.revision
+    }
+
     /// What it changes, in the order given.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// Tells two writes with the same id apart: SHA-256 over keys, expectations and values. The
-    /// fence is left out, so that a new owner may repeat a write under its own lease.
+    /// Tells two writes with the same id apart: SHA-256 over keys, expectations and values. Fence and
+    /// revision are left out, so that a new owner may repeat a write under its own lease.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for Change { key, expect, value } in &self.changes {
@@ -233,12 +248,16 @@ pub enum CommitOutcome {
     Applied {
         /// What the write survives.
         durability: Durability,
+        /// How many commits the partition has taken with this one: 1 for its first.
+        revision: u64,
     },
     /// The same write was made before: success, and nothing changed now. Answered even when the
     /// lease was lost since.
     Duplicate {
         /// What the write survives.
         durability: Durability,
+        /// The revision it made when it was applied.
+        revision: u64,
     },
     /// Another write with the same id was made before. Nothing changed: draw a new id, and find
     /// out why this one was used twice.
@@ -249,6 +268,13 @@ pub enum CommitOutcome {
         key: Key,
         /// The version it has; `None` if it has no value.
         found: Option<u64>,
+    },
+    /// The partition is at another revision than [`Commit::at_revision`] names. Nothing changed:
+    /// more commits than expected mean another writer or an own write whose answer was lost, fewer
+    /// mean that the store was set back and has lost acknowledged writes.
+    RevisionConflict {
+        /// How many commits the partition has taken.
+        found: u64,
     },
     /// The fence is missing or is not the current lease. Nothing changed: another owner is in
     /// charge, stop writing.
@@ -309,7 +335,7 @@ mod tests {
             epoch: 1,
             token: [0; 16],
         });
-        assert_eq!(base.digest(), fenced.digest());
+        assert_eq!(base.digest(), fenced.at_revision(3).digest());
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+mod feed;
+mod image;
 mod lease;
 mod memory;
 mod name;
@@ -82,6 +84,7 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod rules;
+mod status;
 mod store;
 
 #[cfg(feature = "redis")]
@@ -93,10 +96,15 @@ pub use commit::{
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
 pub use error::{Cause, StoreError, StoreErrorKind};
+pub use feed::{ChangeFeed, Notice};
+pub use image::{
+    Head, Image, MAX_IMAGE_BYTES, Predecessor, RememberedWrite, Restore, RestoreOutcome,
+};
 pub use lease::{
     AcquireOutcome, Fence, Lease, LeaseRequest, MAX_OWNER_BYTES, RenewOutcome, TokenId,
 };
 pub use memory::MemoryStore;
 pub use name::{InvalidName, Key, MAX_NAME_BYTES, Partition};
 pub use open::open;
-pub use store::{Durability, Entry, Health, MAX_PAGE, Page, StateStore, StoreDescription};
+pub use status::{StoreMode, StoreStatus};
+pub use store::{Durability, Entry, Health, MAX_PAGE, Page, StateStore, StoreDescription, StoreId};

@@ -1,19 +1,24 @@
 //! State in this process.
 
-use std::collections::{BTreeMap, VecDeque};
+mod feed;
+mod state;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
-use crate::commit::REMEMBERED_WRITES;
-use crate::rules::{self, LeaseRecord};
+use self::feed::MemoryFeed;
+use self::state::State;
+use crate::rules::{self, RestoreRefusal};
 use crate::{
-    AcquireOutcome, Change, Commit, CommitOutcome, Durability, Entry, Fence, Health, Key, Lease,
-    LeaseRequest, Page, Partition, RenewOutcome, StateStore, StoreDescription, StoreError, WriteId,
-    random,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
+    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, random,
 };
 
 const DURABILITY: Durability = Durability::Volatile;
@@ -22,18 +27,24 @@ const DURABILITY: Durability = Durability::Volatile;
 ///
 /// Every method answers at once and none fails but for limits. Share it behind an `Arc`.
 pub struct MemoryStore {
-    partitions: Mutex<BTreeMap<Partition, State>>,
-    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    shared: Arc<Shared>,
+    id: StoreId,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    entries: BTreeMap<Key, Entry>,
-    /// The greatest version ever deleted here; see [`StateStore::commit`].
-    version_floor: u64,
-    lease: Option<LeaseRecord>,
-    writes: VecDeque<(WriteId, [u8; 32])>,
-    deadline_ms: Option<u64>,
+struct Shared {
+    table: Mutex<Table>,
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// The table's sequence, for those who wait for changes.
+    news: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Table {
+    partitions: BTreeMap<Partition, State>,
+    /// Partitions by the sequence of their latest change.
+    changed: BTreeMap<u64, Partition>,
+    /// Counts changes.
+    sequence: u64,
 }
 
 impl MemoryStore {
@@ -46,57 +57,101 @@ impl MemoryStore {
     /// must not use the store.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
-            partitions: Mutex::default(),
-            clock: Box::new(clock),
+            shared: Arc::new(Shared {
+                table: Mutex::default(),
+                clock: Box::new(clock),
+                news: watch::Sender::new(0),
+            }),
+            id: StoreId::random(),
         }
-    }
-
-    fn now_ms(&self) -> u64 {
-        rules::unix_ms((self.clock)())
-    }
-
-    // Nothing below panics between two changes, so what a poisoned lock guards is whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, State>> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on the partition if it exists, having removed it if it expired.
     fn with<T>(&self, partition: &Partition, work: impl FnOnce(Option<&mut State>, u64) -> T) -> T {
-        let now_ms = self.now_ms();
-        let mut partitions = self.lock();
-        if partitions
-            .get(partition)
-            .is_some_and(|state| state.is_expired(now_ms))
-        {
-            partitions.remove(partition);
-        }
-        work(partitions.get_mut(partition), now_ms)
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge(partition, now_ms);
+        work(table.partitions.get_mut(partition), now_ms)
     }
 
-    /// As [`with`](Self::with), on a partition that comes into being if need be; it stays only
-    /// if `keep` says so.
-    fn with_new<T>(
+    /// As [`with`](Self::with), on a partition that comes into being if need be. A partition that
+    /// `work` made stays, and one that it wrote to is told of, only if it says `true`.
+    fn change<T>(
         &self,
         partition: &Partition,
-        keep: impl FnOnce(&T) -> bool,
-        work: impl Fn(&mut State, u64) -> T,
+        work: impl FnOnce(&mut State, u64) -> (T, Change),
     ) -> T {
-        let now_ms = self.now_ms();
-        let mut partitions = self.lock();
-        if let Some(state) = partitions.get_mut(partition) {
-            if state.is_expired(now_ms) {
-                *state = State::default();
-            }
-            return work(state, now_ms);
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge(partition, now_ms);
+        let mut new = State::default();
+        let known = table.partitions.get_mut(partition);
+        let is_new = known.is_none();
+        let (answer, change) = work(known.unwrap_or(&mut new), now_ms);
+        if is_new && change != Change::None {
+            table.partitions.insert(partition.clone(), new);
         }
-        let mut state = State::default();
-        let answer = work(&mut state, now_ms);
-        if keep(&answer) {
-            partitions.insert(partition.clone(), state);
+        if change == Change::Written {
+            let sequence = table.wrote(partition);
+            drop(table);
+            // Nobody may be watching.
+            self.shared.news.send_replace(sequence);
         }
         answer
+    }
+}
+
+/// What became of a partition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Leased,
+    Written,
+}
+
+impl Shared {
+    fn now_ms(&self) -> u64 {
+        rules::unix_ms((self.clock)())
+    }
+
+    // Nothing panics between two changes, so what a poisoned lock guards is whole.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn purge(&mut self, partition: &Partition, now_ms: u64) {
+        let expired = |state: &State| state.is_expired(now_ms);
+        if self.partitions.get(partition).is_some_and(expired) {
+            self.remove(partition);
+        }
+    }
+
+    fn purge_all(&mut self, now_ms: u64) {
+        let expired =
+            |(name, state): (&Partition, &State)| state.is_expired(now_ms).then(|| name.clone());
+        let expired: Vec<_> = self.partitions.iter().filter_map(expired).collect();
+        for partition in &expired {
+            self.remove(partition);
+        }
+    }
+
+    fn remove(&mut self, partition: &Partition) {
+        if let Some(state) = self.partitions.remove(partition) {
+            self.changed.remove(&state.changed);
+        }
+    }
+
+    /// Notes that the partition was written to.
+    fn wrote(&mut self, partition: &Partition) -> u64 {
+        self.sequence += 1;
+        if let Some(state) = self.partitions.get_mut(partition) {
+            let before = std::mem::replace(&mut state.changed, self.sequence);
+            self.changed.remove(&before);
+            self.changed.insert(self.sequence, partition.clone());
+        }
+        self.sequence
     }
 }
 
@@ -109,77 +164,8 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("partitions", &self.lock().len())
+            .field("partitions", &self.shared.lock().partitions.len())
             .finish()
-    }
-}
-
-impl State {
-    fn is_expired(&self, now_ms: u64) -> bool {
-        self.deadline_ms.is_some_and(|deadline| deadline <= now_ms)
-    }
-
-    fn commit(&mut self, commit: &Commit) -> CommitOutcome {
-        let digest = commit.digest();
-        if let Some((_, written)) = self.writes.iter().find(|(id, _)| *id == commit.id()) {
-            return match *written == digest {
-                true => CommitOutcome::Duplicate {
-                    durability: DURABILITY,
-                },
-                false => CommitOutcome::DuplicateDifferent,
-            };
-        }
-        if let Err(current) = rules::admit(self.lease.as_ref(), commit.fence()) {
-            return CommitOutcome::StaleEpoch { current };
-        }
-        for change in commit.changes() {
-            let found = self.entries.get(&change.key).map(|entry| entry.version);
-            if !change.expect.holds(found) {
-                return CommitOutcome::Conflict {
-                    key: change.key.clone(),
-                    found,
-                };
-            }
-        }
-        // A delete lifts the floor for every key, so the deletes' floor is taken before the puts.
-        let floor = self.version_floor;
-        for Change { key, value, .. } in commit.changes() {
-            match value {
-                Some(value) => self.put(key, value.clone(), floor),
-                None => self.delete(key),
-            }
-        }
-        self.writes.push_back((commit.id(), digest));
-        if self.writes.len() > REMEMBERED_WRITES {
-            self.writes.pop_front();
-        }
-        CommitOutcome::Applied {
-            durability: DURABILITY,
-        }
-    }
-
-    fn put(&mut self, key: &Key, value: Vec<u8>, floor: u64) {
-        let version = self.entries.get(key).map_or(floor, |entry| entry.version) + 1;
-        self.entries.insert(key.clone(), Entry { value, version });
-    }
-
-    fn delete(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.version_floor = self.version_floor.max(entry.version);
-        }
-    }
-
-    /// Changes the lease if `fence` holds it.
-    fn touch_lease(&mut self, fence: &Fence, expires_ms: u64, done: RenewOutcome) -> RenewOutcome {
-        match self.lease.as_mut() {
-            Some(lease) if lease.fence == *fence => {
-                lease.expires_ms = expires_ms;
-                done
-            }
-            other => RenewOutcome::Lost {
-                current_epoch: other.map(|lease| lease.fence.epoch),
-            },
-        }
     }
 }
 
@@ -190,7 +176,7 @@ impl StateStore for MemoryStore {
     }
 
     async fn now(&self) -> Result<SystemTime, StoreError> {
-        Ok((self.clock)())
+        Ok((self.shared.clock)())
     }
 
     async fn get(&self, partition: &Partition, key: &Key) -> Result<Option<Entry>, StoreError> {
@@ -232,10 +218,11 @@ impl StateStore for MemoryStore {
         limit: usize,
     ) -> Result<Page<Partition>, StoreError> {
         let limit = rules::page_limit(limit);
-        let now_ms = self.now_ms();
-        let mut partitions = self.lock();
-        partitions.retain(|_, state| !state.is_expired(now_ms));
-        let mut matching = partitions
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge_all(now_ms);
+        let mut matching = table
+            .partitions
             .keys()
             .filter(|name| name.as_str().starts_with(prefix))
             .filter(|name| cursor.is_none_or(|cursor| name.as_str() > cursor));
@@ -250,11 +237,14 @@ impl StateStore for MemoryStore {
         commit: Commit,
     ) -> Result<CommitOutcome, StoreError> {
         commit.check_limits()?;
-        Ok(
-            self.with_new(partition, CommitOutcome::is_applied, |state, _| {
-                state.commit(&commit)
-            }),
-        )
+        Ok(self.change(partition, |state, now_ms| {
+            let outcome = state.commit(&commit, now_ms);
+            let change = match outcome {
+                CommitOutcome::Applied { .. } => Change::Written,
+                _ => Change::None,
+            };
+            (outcome, change)
+        }))
     }
 
     async fn acquire(
@@ -264,22 +254,9 @@ impl StateStore for MemoryStore {
     ) -> Result<AcquireOutcome, StoreError> {
         request.check_limits()?;
         let token = random::bytes16();
-        Ok(self.with_new(
-            partition,
-            |_| true,
-            |state, now_ms| {
-                let current = state.lease.as_ref();
-                match rules::acquire(current, &request, token, now_ms) {
-                    Err(held) => AcquireOutcome::Held(held),
-                    Ok(lease) => {
-                        let previous = current.map(|lease| lease.view(now_ms));
-                        let fence = lease.fence.clone();
-                        state.lease = Some(lease);
-                        AcquireOutcome::Acquired { fence, previous }
-                    }
-                }
-            },
-        ))
+        Ok(self.change(partition, |state, now_ms| {
+            (state.acquire(&request, token, now_ms), Change::Leased)
+        }))
     }
 
     async fn renew(
@@ -288,13 +265,9 @@ impl StateStore for MemoryStore {
         fence: &Fence,
         ttl: Duration,
     ) -> Result<RenewOutcome, StoreError> {
-        Ok(self.with(partition, |state, now_ms| match state {
-            Some(state) => {
-                state.touch_lease(fence, now_ms + rules::ttl_ms(ttl), RenewOutcome::Renewed)
-            }
-            None => RenewOutcome::Lost {
-                current_epoch: None,
-            },
+        Ok(self.with(partition, |state, now_ms| {
+            let until = now_ms + rules::ttl_ms(ttl);
+            State::touch_lease(state, fence, until, RenewOutcome::Renewed)
         }))
     }
 
@@ -303,11 +276,8 @@ impl StateStore for MemoryStore {
         partition: &Partition,
         fence: &Fence,
     ) -> Result<RenewOutcome, StoreError> {
-        Ok(self.with(partition, |state, _| match state {
-            Some(state) => state.touch_lease(fence, 0, RenewOutcome::Released),
-            None => RenewOutcome::Lost {
-                current_epoch: None,
-            },
+        Ok(self.with(partition, |state, _| {
+            State::touch_lease(state, fence, 0, RenewOutcome::Released)
         }))
     }
 
@@ -328,6 +298,48 @@ impl StateStore for MemoryStore {
                 .map(|state| state.deadline_ms = ttl.map(|ttl| now_ms + rules::ttl_ms(ttl)))
                 .is_some()
         }))
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        Ok(self.with(partition, |state, now_ms| Some(state?.head(now_ms))))
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        let image = self.with(partition, |state, _| Some(state?.image()));
+        image
+            .map(|image| image.check_limits().map(|()| image))
+            .transpose()
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        restore.image.check_limits()?;
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge(partition, now_ms);
+        let stored = table.partitions.get(partition);
+        if let Err(refusal) = rules::restore(stored.map(State::stored).as_ref(), &restore) {
+            return Ok(RestoreRefusal::outcome(refusal, DURABILITY));
+        }
+        let state = table.partitions.entry(partition.clone()).or_default();
+        state.restore(restore, now_ms);
+        let sequence = table.wrote(partition);
+        drop(table);
+        self.shared.news.send_replace(sequence);
+        Ok(RestoreOutcome::Restored {
+            durability: DURABILITY,
+        })
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        Ok(Box::new(MemoryFeed::new(&self.shared, prefix)))
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        Ok(self.id.clone())
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -19,6 +19,13 @@ pub(crate) fn seal(value: &[u8]) -> Vec<u8> {
     [&[FORMAT][..], &hash(value), value].concat()
 }
 
+/// Format byte, version (8 bytes, big endian), hash, value.
+#[cfg(feature = "redis")]
+pub(crate) fn versioned(entry: &crate::Entry) -> Vec<u8> {
+    let version = entry.version.to_be_bytes();
+    [&[FORMAT][..], &version, &hash(&entry.value), &entry.value].concat()
+}
+
 /// The value of a record that [`seal`] made.
 #[cfg(feature = "embedded")]
 pub(crate) fn unseal(record: &[u8], what: impl Fn() -> String) -> Result<Vec<u8>, StoreError> {

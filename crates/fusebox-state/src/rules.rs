@@ -1,10 +1,11 @@
 //! The decisions of a store as pure functions, for the stores that keep their own records. The
 //! Redis scripts say the same in Lua; the conformance suite holds them together.
 
+use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::store::MAX_PAGE;
-use crate::{Fence, Lease, LeaseRequest};
+use crate::{Durability, Fence, Lease, LeaseRequest, Restore, RestoreOutcome, WriteId};
 
 /// Longest time to live, about a hundred years: keeps sums of times far below 2^53.
 const MAX_TTL_MS: u64 = 3_200_000_000_000;
@@ -58,6 +59,70 @@ pub(crate) fn acquire(
         owner: request.owner.clone(),
         expires_ms: now_ms + ttl_ms(request.ttl),
     })
+}
+
+/// What a store holds of a partition that is to be restored.
+pub(crate) struct Stored<'a> {
+    pub(crate) lease: Option<&'a LeaseRecord>,
+    pub(crate) revision: u64,
+    /// The write that made the revision.
+    pub(crate) last: Option<WriteId>,
+}
+
+/// Whether what is stored may give way to `wanted`.
+pub(crate) fn restore(stored: Option<&Stored<'_>>, wanted: &Restore) -> Result<(), RestoreRefusal> {
+    let Some(Stored {
+        lease,
+        revision,
+        last,
+    }) = stored
+    else {
+        return match wanted.onto_absent {
+            true => Ok(()),
+            false => Err(RestoreRefusal::Absent),
+        };
+    };
+    let own = lease.is_some_and(|lease| lease.fence == wanted.fence);
+    let replaced = match (lease, &wanted.predecessor) {
+        (Some(lease), Some(predecessor)) => {
+            lease.fence.epoch == predecessor.epoch && lease.fence.token_id() == predecessor.token_id
+        }
+        // Whoever acquired a partition that was never leased replaced nothing.
+        (None, None) => true,
+        _ => false,
+    };
+    if !own && !replaced {
+        return Err(RestoreRefusal::StaleEpoch(
+            lease.map(|lease| lease.fence.epoch),
+        ));
+    }
+    let newest = wanted.image.writes.last().map(|write| write.id);
+    match revision.cmp(&wanted.image.revision) {
+        Ordering::Greater => Err(RestoreRefusal::Ahead(*revision)),
+        // The same revision made by another write is one that the owner never saw acknowledged.
+        Ordering::Equal if own && *last == newest => Err(RestoreRefusal::Current),
+        _ => Ok(()),
+    }
+}
+
+/// Why a restore changes nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RestoreRefusal {
+    Absent,
+    StaleEpoch(Option<u64>),
+    Ahead(u64),
+    Current,
+}
+
+impl RestoreRefusal {
+    pub(crate) fn outcome(self, durability: Durability) -> RestoreOutcome {
+        match self {
+            Self::Absent => RestoreOutcome::Absent,
+            Self::StaleEpoch(current) => RestoreOutcome::StaleEpoch { current },
+            Self::Ahead(revision) => RestoreOutcome::Ahead { revision },
+            Self::Current => RestoreOutcome::Current { durability },
+        }
+    }
 }
 
 /// Whole milliseconds, rounded up so that a time to live is never cut short.

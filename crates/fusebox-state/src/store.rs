@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::{
-    AcquireOutcome, Commit, CommitOutcome, Fence, Key, Lease, LeaseRequest, Partition,
-    RenewOutcome, StoreError,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Fence, Head, Image, Key, Lease,
+    LeaseRequest, Partition, RenewOutcome, Restore, RestoreOutcome, StoreError, StoreStatus,
 };
 
 /// Most items in one [`Page`]; a larger limit is read as this, and 0 as 1.
@@ -20,7 +20,8 @@ pub const MAX_PAGE: usize = 1000;
 ///
 /// Every method may be called again. Reads and [`now`](Self::now) change nothing;
 /// [`commit`](Self::commit) is repeated under the same write id; [`renew`](Self::renew),
-/// [`release`](Self::release) and [`expire`](Self::expire) have the same effect twice.
+/// [`release`](Self::release), [`restore`](Self::restore) and [`expire`](Self::expire) have the same
+/// effect twice.
 /// An [`acquire`](Self::acquire) whose answer was lost leaves a lease that nobody holds: wait for
 /// it to run out, or recognise the own name in [`lease`](Self::lease) and take it over.
 ///
@@ -79,7 +80,7 @@ pub trait StateStore: fmt::Debug + Send + Sync {
     /// Makes all changes of `commit`, or none.
     ///
     /// Checked in this order: was the write id used before (the last 128 per partition are
-    /// remembered), is the fence current, is every key as expected. A partition that was ever
+    /// remembered), is the fence current, is the revision as expected, is every key as expected. A partition that was ever
     /// leased takes only writes under its current lease, which may have run out as long as nobody
     /// else acquired it.
     ///
@@ -151,11 +152,92 @@ pub trait StateStore: fmt::Debug + Send + Sync {
         ttl: Option<Duration>,
     ) -> Result<bool, StoreError>;
 
+    /// What the partition holds, without its values; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError>;
+
+    /// Everything the partition holds but its lease, read at one moment; `None` if it is not there.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); [`StoreError::TooLarge`] for more than 64 MiB.
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError>;
+
+    /// Puts a partition back to what its owner was told it is, after the store was set back (a
+    /// replica was promoted that had not seen everything, a server restarted from an old copy) or
+    /// while it was away.
+    ///
+    /// Accepted only if the stored lease is the restorer's own or the one it replaced
+    /// ([`Restore::predecessor`]), and only if the stored revision is not above the image's. That
+    /// the own epoch is greater does not do: with clocks or counters set back, a stale owner's may
+    /// be. The partition then has the image's entries with their versions, its revision and its
+    /// remembered writes; its time to live is as it was.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError>;
+
+    /// Tells of every commit and restore on partitions whose name starts with `prefix`, from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError>;
+
+    /// Names this store's content: drawn at random when the store is first used, and gone with it.
+    /// Another answer than before means that the store was emptied or is another one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    async fn identity(&self) -> Result<StoreId, StoreError>;
+
+    /// What is known about the store now, without asking it.
+    fn status(&self) -> StoreStatus {
+        StoreStatus::healthy(self.describe().durability)
+    }
+
     /// One round trip, and what an operator should know about how the store is set up.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]
     async fn health(&self) -> Result<Health, StoreError>;
+}
+
+/// Names the content of a store; see [`StateStore::identity`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StoreId(String);
+
+impl StoreId {
+    /// Reads an id that [`Display`](fmt::Display) printed.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// A fresh id that no other store has.
+    pub fn random() -> Self {
+        Self(crate::random::hex(&crate::random::bytes16()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreId({})", self.0)
+    }
 }
 
 /// A value and the version it has.

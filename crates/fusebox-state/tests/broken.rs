@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use fusebox_state::conformance::{CHECKS, run, run_check};
 use fusebox_state::{
-    AcquireOutcome, Change, Commit, CommitOutcome, Durability, Entry, Expect, Fence, Health, Key,
-    Lease, LeaseRequest, MemoryStore, Page, Partition, RenewOutcome, StateStore, StoreDescription,
-    StoreError, WriteId,
+    AcquireOutcome, Change, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Expect, Fence,
+    Head, Health, Image, Key, Lease, LeaseRequest, MemoryStore, Page, Partition, Predecessor,
+    RenewOutcome, Restore, RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId,
+    WriteId,
 };
 
 /// What a broken store gets wrong.
@@ -30,6 +31,16 @@ enum Fault {
     Immortal,
     /// Ends every page early and says nothing follows.
     ShortPages,
+    /// Does not look at the revision a commit expects.
+    AnyRevision,
+    /// Restores for whoever has the higher epoch.
+    HigherEpochRestores,
+    /// Restores what was removed on purpose.
+    UndoesDeletes,
+    /// Tells every watcher of everything.
+    Unfiltered,
+    /// Has another name each time.
+    Nameless,
     /// Claims to be on disk.
     Boasts,
 }
@@ -62,7 +73,7 @@ impl BrokenStore {
             .map(|(_, fence)| fence.clone())
     }
 
-    /// The same write under another id or fence.
+    /// The same write under another id or fence, at any revision.
     fn rewritten(commit: &Commit, id: WriteId, fence: Option<Fence>) -> Commit {
         let mut copy = Commit::new(id);
         for Change { key, expect, value } in commit.changes().iter().cloned() {
@@ -122,6 +133,7 @@ impl StateStore for BrokenStore {
         let (id, fence) = (commit.id(), commit.fence().cloned());
         let commit = match self.fault {
             Fault::Forgets => Self::rewritten(&commit, WriteId::random(), fence),
+            Fault::AnyRevision => Self::rewritten(&commit, id, fence),
             Fault::Unfenced => Self::rewritten(&commit, id, self.current(p)),
             Fault::EpochOnly => {
                 let current = self.current(p);
@@ -149,6 +161,7 @@ impl StateStore for BrokenStore {
             Fault::Loses if self.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9 => {
                 return Ok(CommitOutcome::Applied {
                     durability: Durability::Volatile,
+                    revision: 1,
                 });
             }
             _ => commit,
@@ -195,6 +208,45 @@ impl StateStore for BrokenStore {
         }
     }
 
+    async fn head(&self, p: &Partition) -> Result<Option<Head>, StoreError> {
+        self.inner.head(p).await
+    }
+
+    async fn image(&self, p: &Partition) -> Result<Option<Image>, StoreError> {
+        self.inner.image(p).await
+    }
+
+    async fn restore(&self, p: &Partition, wanted: Restore) -> Result<RestoreOutcome, StoreError> {
+        let wanted = match self.fault {
+            // What a store does that compares epochs only.
+            Fault::HigherEpochRestores => {
+                let lease = self.inner.lease(p).await?;
+                let lower = lease.filter(|lease| lease.epoch < wanted.fence.epoch);
+                match lower {
+                    Some(lease) => wanted.over(Some(Predecessor::from(&lease))),
+                    None => wanted,
+                }
+            }
+            Fault::UndoesDeletes => wanted.onto_absent(),
+            _ => wanted,
+        };
+        self.inner.restore(p, wanted).await
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        match self.fault {
+            Fault::Unfiltered => self.inner.watch("").await,
+            _ => self.inner.watch(prefix).await,
+        }
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        match self.fault {
+            Fault::Nameless => Ok(StoreId::random()),
+            _ => self.inner.identity().await,
+        }
+    }
+
     async fn health(&self) -> Result<Health, StoreError> {
         self.inner.health().await
     }
@@ -233,6 +285,14 @@ finds! {
     a_store_that_never_expires_is_found: Immortal by an_expired_partition_is_gone_with_its_lease;
     a_store_that_loses_pages_is_found:
         ShortPages by pages_of_a_scan_join_without_gap_or_repeat;
+    a_store_that_writes_on_top_of_what_it_lost_is_found:
+        AnyRevision by a_commit_at_another_revision_changes_nothing;
+    a_store_that_restores_for_a_higher_epoch_is_found:
+        HigherEpochRestores by a_greater_epoch_alone_restores_nothing;
+    a_store_that_undoes_removals_is_found:
+        UndoesDeletes by a_removed_partition_is_restored_only_on_request;
+    a_store_that_tells_everybody_everything_is_found: Unfiltered by a_watch_keeps_to_its_prefix;
+    a_store_without_a_name_is_found: Nameless by the_identity_of_a_store_stays;
     a_store_that_boasts_is_found: Boasts by the_description_tells_the_durability_of_writes;
 }
 

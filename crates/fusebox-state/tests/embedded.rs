@@ -374,7 +374,7 @@ fn a_file_of_a_later_format_is_not_touched() {
             error,
             StoreError::Format {
                 found: 7,
-                supported: 1,
+                supported: 2,
                 ..
             }
         ),

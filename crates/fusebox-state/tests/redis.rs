@@ -305,7 +305,8 @@ mod redis {
         assert_eq!(
             outcome,
             CommitOutcome::Applied {
-                durability: Durability::PrimaryFsync
+                durability: Durability::PrimaryFsync,
+                revision: 1
             }
         );
     }
@@ -458,10 +459,10 @@ mod redis {
         }
         let error = store.commit(&p, put("a", b"over it")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error:?}");
-        let () = ask(&server, cmd("HSET").arg("fusebox:{run}:m").arg("f").arg(2)).await;
+        let () = ask(&server, cmd("HSET").arg("fusebox:{run}:m").arg("f").arg(3)).await;
         let error = store.commit(&p, put("a", b"")).await.unwrap_err();
         assert!(
-            matches!(error, StoreError::Format { found: 2, .. }),
+            matches!(error, StoreError::Format { found: 3, .. }),
             "{error:?}"
         );
     }

@@ -29,6 +29,16 @@ pub enum Operation {
     Lease,
     /// `StateStore::expire`
     Expire,
+    /// `StateStore::head`
+    Head,
+    /// `StateStore::image`
+    Image,
+    /// `StateStore::restore`
+    Restore,
+    /// `StateStore::watch`
+    Watch,
+    /// `StateStore::identity`
+    Identity,
     /// `StateStore::health`
     Health,
 }
@@ -38,7 +48,12 @@ impl Operation {
     pub fn is_write(self) -> bool {
         matches!(
             self,
-            Self::Commit | Self::Acquire | Self::Renew | Self::Release | Self::Expire
+            Self::Commit
+                | Self::Acquire
+                | Self::Renew
+                | Self::Release
+                | Self::Expire
+                | Self::Restore
         )
     }
 
@@ -55,6 +70,11 @@ impl Operation {
             Self::Release => "release",
             Self::Lease => "lease",
             Self::Expire => "expire",
+            Self::Head => "head",
+            Self::Image => "image",
+            Self::Restore => "restore",
+            Self::Watch => "watch",
+            Self::Identity => "identity",
             Self::Health => "health",
         }
     }

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use fusebox_state::{
-    AcquireOutcome, Commit, CommitOutcome, Entry, Fence, Health, Key, Lease, LeaseRequest, Page,
-    Partition, RenewOutcome, StateStore, StoreDescription, StoreError,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, Head, Health, Image, Key,
+    Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome, StateStore,
+    StoreDescription, StoreError, StoreId, StoreStatus,
 };
 use tokio::time::Instant;
 
@@ -228,6 +229,37 @@ impl<S: StateStore> StateStore for FailingStore<S> {
     ) -> Result<bool, StoreError> {
         self.with(Operation::Expire, self.inner.expire(partition, ttl))
             .await
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        self.with(Operation::Head, self.inner.head(partition)).await
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        self.with(Operation::Image, self.inner.image(partition))
+            .await
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        let work = self.inner.restore(partition, restore);
+        self.with(Operation::Restore, work).await
+    }
+
+    /// A feed that was opened is not failed.
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        self.with(Operation::Watch, self.inner.watch(prefix)).await
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        self.with(Operation::Identity, self.inner.identity()).await
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.inner.status()
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

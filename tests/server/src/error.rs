@@ -16,6 +16,11 @@ pub enum StartError {
         /// What `FUSEBOX_TEST_SERVER` names, if it is set.
         named: Option<PathBuf>,
     },
+    /// `FUSEBOX_TEST_SERVERS` does not give what was asked for.
+    Named {
+        /// The name that is missing, or the entry that is not `NAME=PATH` of a file.
+        entry: String,
+    },
     /// The server's directory or its log could not be made.
     Dir {
         /// The directory.
@@ -64,6 +69,11 @@ impl fmt::Display for StartError {
                 "FUSEBOX_TEST_SERVER names no file: `{}`; set it to a redis-server or valkey-server, or \
                  unset it and run `cargo xtask test`, which finds or fetches one",
                 path.display()
+            ),
+            Self::Named { entry } => write!(
+                f,
+                "FUSEBOX_TEST_SERVERS gives no program for `{entry}`: run the tests with `cargo xtask test`, \
+                 take the value from `cargo xtask server --env`, or set it to NAME=/path/to/redis-server,..."
             ),
             Self::Dir { path, .. } => write!(
                 f,

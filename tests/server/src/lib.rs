@@ -33,7 +33,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::Builder;
 pub use error::StartError;
-pub use find::{ENV, find_binary};
+pub use find::{DEFAULT_NAME, ENV, ENV_ALL, NamedServer, find_binary, find_named, named_servers};
 
 use launch::{Launch, Running};
 

@@ -1,6 +1,6 @@
 //! Rings and counters whose every word says to which stretch of the breaker's life it belongs.
 
-use super::{AcqRel, Acquire, LIVE, Relaxed};
+use super::{AcqRel, Acquire, LIVE, Relaxed, SeqCst};
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::word::FENCE;
 
@@ -88,7 +88,7 @@ pub(super) fn of_fence(counter: &AtomicU64, fence: u64) -> u64 {
 }
 
 pub(super) fn add(counter: &AtomicU64, count: u64, fence: u64) {
-    add_to(counter, count * LIVE, fence);
+    let _ = add_to(counter, count * LIVE, fence);
 }
 
 #[cold]
@@ -97,17 +97,20 @@ pub(super) fn less(counter: &AtomicU32) {
     let _ = counter.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
 }
 
-/// Adds if the counter still belongs to `fence`, and answers whether it did.
+/// Adds if the counter still belongs to `fence`, and answers what it was before.
 #[inline]
-pub(super) fn add_to(counter: &AtomicU64, amount: u64, fence: u64) -> bool {
-    let before = counter.fetch_add(amount, AcqRel);
-    before & FENCE == fence || take_back(counter, amount, before & FENCE)
+pub(super) fn add_to(counter: &AtomicU64, amount: u64, fence: u64) -> Option<u64> {
+    let before = counter.fetch_add(amount, SeqCst);
+    if before & FENCE == fence {
+        return Some(before);
+    }
+    take_back(counter, amount, before & FENCE);
+    None
 }
 
 #[cold]
-pub(super) fn take_back(counter: &AtomicU64, amount: u64, polluted: u64) -> bool {
+fn take_back(counter: &AtomicU64, amount: u64, polluted: u64) {
     let undo = |value: u64| (value & FENCE == polluted).then(|| value - amount);
     // If it moved on once more, the amount went with the value that was replaced.
     let _ = counter.fetch_update(AcqRel, Acquire, undo);
-    false
 }

@@ -7,16 +7,21 @@
 //! ```text
 //! account  | ended: 32 | in flight: 20 | fence: 12 |
 //! failures | units: 32 | in a row:  20 | fence: 12 |
+//! left     | units: 32 | 0:         20 | fence: 12 |   of failures that have left the count window
 //! cell     | unused: 20 | fence: 12 | outcomes: 32 |   one bit each, or four where weights or slow calls count
 //! ```
 //!
 //! An admission adds one in flight. An ending takes it away and adds one ended, in the same step, and the number of
 //! the ending is its place in the ring of cells. Every bit set or cleared changes a total by what it was worth, as
 //! the atomic operation that changed it reports, so totals and bits cannot drift apart. A success over a success
-//! writes nothing beyond the account.
+//! writes nothing beyond the account. While `failures` and `left` are equal, no failure is in the window and none in
+//! a row: then a success need not look at the ring or at a rule either.
 //!
 //! Memory order: the account is read and written with acquire and release, so whoever sees an ending sees its
-//! admission too. All else is judged again under the lock before anything moves, so relaxed order is enough there.
+//! admission too. A success counts itself and then looks for failures; a failure adds itself and then looks at the
+//! count of endings. One of the two has to see the other (the one that completes a minimum, the one that clears a
+//! place in the ring), so these four steps are sequentially consistent. All else is judged again under the lock
+//! before anything moves, so relaxed order is enough there.
 
 mod extra;
 mod fenced;
@@ -40,7 +45,7 @@ pub(crate) use params::Params;
 use fenced::{add, add_to, cells, of_fence, peek, split, swap};
 use params::{COUNT, LEARNS, ROWS, SLOW, SUM, TIME, cells_for};
 
-use Ordering::{AcqRel, Acquire, Relaxed};
+use Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 const ENDED: u64 = 1 << 32;
 const LIVE: u64 = 1 << FENCE_BITS;
@@ -50,6 +55,8 @@ pub(crate) const MAX_LIVE: u64 = 1 << 19;
 const ROW: u64 = 1 << FENCE_BITS;
 const ROW_MASK: u64 = (1 << 20) - 1;
 const UNITS: u64 = 1 << 32;
+/// Bits of an account that only one with [`FOLD`] endings or more has.
+const PAST_FOLD: u64 = !(ENDED * FOLD as u64 - 1);
 /// Endings after which the windows are laid out anew with the same content, long before a field overflows.
 const FOLD: u32 = if cfg!(test) { 1 << 9 } else { 1 << 28 };
 /// Fences after which all cells are marked as of the present, well before their marks could repeat.
@@ -76,7 +83,7 @@ pub(crate) struct Tally {
     first: Layout<Arc<Params>>,
     extra: OnceLock<Box<Extra>>,
     failures: AtomicU64,
-    /// Units of failures that have left the count window.
+    /// Units of failures that have left the count window; without one, those up to which a success has come since.
     left: AtomicU64,
     /// Later layouts, each with room for more than the one before; only a reconfiguration needs them.
     later: OnceLock<Box<Level>>,
@@ -189,12 +196,21 @@ impl Tally {
             let epoch = extra.epoch.load(Relaxed) as u16;
             return Some((Seat::Cohort(slot, epoch), now));
         }
+        self.enter_plainly()
+            .then(|| (Seat::Account, Timestamp::default()))
+    }
+
+    /// Counts a call in flight. Answers false if the account is full.
+    #[inline(always)]
+    pub(crate) fn enter_plainly(&self) -> bool {
         let before = self.account.fetch_add(LIVE, Relaxed);
-        if (before / LIVE) & LIVE_MASK >= MAX_LIVE {
-            self.account.fetch_sub(LIVE, Relaxed);
-            return None;
-        }
-        Some((Seat::Account, Timestamp::default()))
+        (before / LIVE) & LIVE_MASK < MAX_LIVE || self.step_back()
+    }
+
+    #[cold]
+    fn step_back(&self) -> bool {
+        self.account.fetch_sub(LIVE, Relaxed);
+        false
     }
 
     /// No longer in flight. `Spilled` calls are the slow path's.
@@ -247,6 +263,25 @@ impl Tally {
 
     // ---- endings ---------------------------------------------------------------------------------------------
 
+    /// Records a success without chores of the present generation, and says what is left to the slow path.
+    #[inline(always)]
+    pub(crate) fn succeed_plainly(&self, word: Word) -> Ended {
+        let before = self.account.fetch_add(ENDED - LIVE, SeqCst);
+        // Of this stretch, and the account is not full.
+        let as_ever = (before ^ word.fence()) & (FENCE | PAST_FOLD) == 0;
+        // This one first: it only follows `failures`, so if they are equal now, they were so when it was read.
+        let left = self.left.load(Acquire);
+        if as_ever && self.failures.load(SeqCst) == left {
+            return Ended::Done;
+        }
+        self.succeed_among_failures(word, before)
+    }
+
+    #[inline(never)]
+    fn succeed_among_failures(&self, word: Word, before: u64) -> Ended {
+        self.weigh(word, before, 0, false)
+    }
+
     /// Records a judged ending of the present generation, and says what is left to the slow path.
     #[inline(always)]
     pub(crate) fn end(
@@ -257,27 +292,35 @@ impl Tally {
         now: Timestamp,
     ) -> Ended {
         let params = self.params(word.level());
-        let flags = params.flags.load(Relaxed);
-        let fence = word.fence();
-        let limit = params.slow_limit.load(Relaxed);
         let before = match seat {
-            Seat::Account => self.account.fetch_add(ENDED - LIVE, AcqRel),
+            Seat::Account => self.account.fetch_add(ENDED - LIVE, SeqCst),
             _ => {
-                let before = self.account.fetch_add(ENDED, AcqRel);
+                let before = self.account.fetch_add(ENDED, SeqCst);
                 self.leave(word, (seat, started), now);
                 before
             }
         };
-        if before & FENCE != fence {
-            return self.late(before & FENCE);
-        }
-        let place = (before >> 32) as u32;
         let units = match verdict {
             Verdict::Success | Verdict::Neutral => 0,
             Verdict::Failure(kind) => params.weight(kind),
             Verdict::TripUntil(_) => params.weight(FailureKind::Error),
         };
-        let slow = flags & SLOW != 0 && now.as_nanos().saturating_sub(started.as_nanos()) >= limit;
+        let slow = params.has(SLOW)
+            && now.as_nanos().saturating_sub(started.as_nanos()) >= params.slow_limit();
+        self.weigh(word, before, units, slow)
+    }
+
+    /// Takes an ending into the windows, the row and the change detector, once it is counted; `before` is the account
+    /// as that count found it.
+    #[inline(always)]
+    fn weigh(&self, word: Word, before: u64, units: u32, slow: bool) -> Ended {
+        let fence = word.fence();
+        if before & FENCE != fence {
+            return self.late(before & FENCE);
+        }
+        let params = self.params(word.level());
+        let flags = params.flags.load(Relaxed);
+        let place = (before >> 32) as u32;
         if flags & COUNT != 0 {
             self.slide(word, params, place, units, slow);
         }
@@ -321,10 +364,8 @@ impl Tally {
         }
         if place >= size {
             let leaving = place.wrapping_sub(size) & mask;
-            if peek(cells, leaving, log_bits, fence) != 0
-                && let Some(old) = swap(cells, leaving, log_bits, 0, fence)
-            {
-                self.forget(old, log_bits, fence);
+            if peek(cells, leaving, log_bits, fence) != 0 {
+                self.clear(word, params, leaving);
             }
         }
     }
@@ -334,7 +375,7 @@ impl Tally {
     fn forget(&self, value: u32, log_bits: u32, fence: u64) {
         let (units, slow) = split(value, log_bits);
         if units != 0 {
-            add(&self.left, u64::from(units), fence);
+            let _ = add_to(&self.left, u64::from(units) * UNITS, fence);
         }
         if slow != 0
             && let Some(extra) = self.extra.get()
@@ -343,12 +384,31 @@ impl Tally {
         }
     }
 
+    /// A thread that was held up until its own place had to be cleared does it itself.
+    #[inline(always)]
+    fn catch_up(&self, word: Word, params: &Params, place: u32) {
+        let behind = ((self.account.load(SeqCst) >> 32) as u32).wrapping_sub(place);
+        let (size, mask) = (params.size.load(Relaxed), params.mask.load(Relaxed));
+        // Later still it is another's place, or the account is of another stretch.
+        if size < behind && behind <= mask {
+            self.clear(word, params, place & mask);
+        }
+    }
+
+    #[cold]
+    fn clear(&self, word: Word, params: &Params, place: u32) {
+        let log_bits = params.log_bits.load(Relaxed);
+        if let Some(old) = swap(self.cells(word.level()), place, log_bits, 0, word.fence()) {
+            self.forget(old, log_bits, word.fence());
+        }
+    }
+
     #[inline(always)]
     fn end_well(&self, params: &Params, flags: u32, fence: u64, place: u32) -> Ended {
         if flags & (ROWS | TIME) != 0 {
             let failures = self.failures.load(Relaxed);
             if failures & FENCE == fence && (failures / ROW) & ROW_MASK != 0 {
-                self.end_row(fence);
+                self.end_row(flags, fence);
             }
         }
         if flags & SUM != 0
@@ -365,11 +425,19 @@ impl Tally {
     }
 
     #[cold]
-    fn end_row(&self, fence: u64) {
+    fn end_row(&self, flags: u32, fence: u64) {
         let clear =
             |failures: u64| (failures & FENCE == fence).then_some(failures & !(ROW_MASK * ROW));
         // Fails only if the breaker moved on, and then there is no row left to end.
-        let _ = self.failures.fetch_update(Relaxed, Relaxed, clear);
+        let Ok(failures) = self.failures.fetch_update(Relaxed, Relaxed, clear) else {
+            return;
+        };
+        if flags & COUNT == 0 {
+            // No window holds them, so they have left with the row.
+            let cleared = failures & !(ROW_MASK * ROW);
+            let follow = |left: u64| (left & FENCE == fence && left < cleared).then_some(cleared);
+            let _ = self.left.fetch_update(Relaxed, Relaxed, follow);
+        }
     }
 
     #[inline(always)]
@@ -395,7 +463,7 @@ impl Tally {
         }
         if units == 0 {
             if flags & ROWS != 0 {
-                self.end_row(fence);
+                self.end_row(flags, fence);
             }
             if flags & SUM != 0
                 && let Some(extra) = extra
@@ -412,9 +480,14 @@ impl Tally {
             } else {
                 0
             };
-            if !add_to(&self.failures, u64::from(units) * UNITS + step, fence) {
+            let added = u64::from(units) * UNITS + step;
+            let Some(before) = add_to(&self.failures, added, fence) else {
                 return Ended::LateFailure;
+            };
+            if flags & COUNT != 0 {
+                self.catch_up(word, params, place);
             }
+            let failures = before + added;
             if weighted && let Some(extra) = extra {
                 extra.failed_calls.fetch_add(1, Relaxed);
             }
@@ -423,6 +496,12 @@ impl Tally {
                 && extra.sum_up(fence, place, units, params.one(), flags & LEARNS != 0)
             {
                 return Ended::Judge;
+            }
+            let left = (self.left.load(Relaxed) >> 32) as u32;
+            let in_window = ((failures >> 32) as u32).saturating_sub(left);
+            let row = (failures / ROW) & ROW_MASK;
+            if place < FOLD && params.out_of_reach(row, in_window) {
+                return Ended::Done;
             }
         }
         if self.seems_to_hold(params, fence) || place >= FOLD {
@@ -454,7 +533,8 @@ impl Tally {
         }
         let totals = self.totals();
         let size = params.size.load(Relaxed);
-        let left = of_fence(&self.left, fence);
+        let left = self.left.load(Relaxed);
+        let left = if left & FENCE == fence { left >> 32 } else { 0 };
         let mut figures = Figures {
             row: ((failures / ROW) & ROW_MASK) as u32,
             count: Tallied {
@@ -497,16 +577,6 @@ impl Tally {
 
     pub(crate) fn is_full(&self) -> bool {
         (self.account.load(Acquire) >> 32) as u32 >= FOLD
-    }
-
-    /// Counts a call in flight, whatever the state.
-    pub(crate) fn enter_unjudged(&self) -> Option<Seat> {
-        let before = self.account.fetch_add(LIVE, Relaxed);
-        if (before / LIVE) & LIVE_MASK >= MAX_LIVE {
-            self.account.fetch_sub(LIVE, Relaxed);
-            return None;
-        }
-        Some(Seat::Account)
     }
 
     /// Starts a new stretch with empty windows. What the old one counted is added to `past`.

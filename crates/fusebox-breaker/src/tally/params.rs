@@ -28,6 +28,8 @@ pub(crate) struct Params {
     pub(super) log_bits: AtomicU32,
     /// A success among the first so many endings can complete a rule's minimum.
     pub(super) complete_until: AtomicU32,
+    /// Units in the count window below which its rule cannot hold, however many calls it knows.
+    pub(super) least: AtomicU32,
     pub(super) weights: AtomicU32,
     pub(super) row: AtomicU32,
     pub(super) minima: [AtomicU32; 3],
@@ -102,6 +104,10 @@ impl Params {
             self.thresholds[index]
                 .store(rule.map_or(2.0, |rule| rule.threshold).to_bits(), Relaxed);
         }
+        let least = rules.count.map_or(0.0, |rule| {
+            f64::from(rule.minimum) * rule.threshold * f64::from(self.one())
+        });
+        self.least.store(least as u32, Relaxed);
         let limit = config
             .slow_calls()
             .map_or(Duration::MAX, |slow| slow.slow_call_duration_threshold);
@@ -159,6 +165,20 @@ impl Params {
             slow: rate(SLOW, 2),
             sum: if flags & SUM != 0 { limit } else { 0 },
             one: self.one(),
+        }
+    }
+
+    /// Whether the rules cannot hold with this row and these units in the count window; they may still not hold if not.
+    #[inline]
+    pub(super) fn out_of_reach(&self, row: u64, units: u32) -> bool {
+        let flags = self.flags.load(Relaxed);
+        let has = |flag: u32| flags & flag != 0;
+        let row = row >= u64::from(self.row.load(Relaxed));
+        let count = units >= self.least.load(Relaxed);
+        if has(ALL) {
+            (has(ROWS) && !row) || (has(COUNT) && !count)
+        } else {
+            !(has(TIME | SLOW | SUM) || (has(ROWS) && row) || (has(COUNT) && count))
         }
     }
 

@@ -5,9 +5,11 @@ use crate::spend::{Meter, Spend};
 
 /// One attempt's reservations. Dropping it before the operation starts gives them back; dropping it afterwards charges
 /// what was reserved or what the meter says, whichever is more, since an attempt cut short may have cost it all.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Charge {
-    reservations: Vec<Reservation>,
+    /// Beside the others: most calls have one budget or none, and then nothing is allocated.
+    first: Option<Reservation>,
+    others: Vec<Reservation>,
     estimate: Spend,
     meter: Option<Meter>,
     has_begun: bool,
@@ -15,16 +17,22 @@ pub(crate) struct Charge {
 
 impl Charge {
     /// Reserves in all `budgets`, or in none.
+    #[inline]
     pub(crate) fn reserve<'a>(
-        budgets: impl Iterator<Item = &'a Budget>,
+        mut budgets: impl Iterator<Item = &'a Budget>,
         estimate: Spend,
         meter: Option<&Meter>,
     ) -> Result<Self, BudgetExceeded> {
-        let reservations = budgets
+        let Some(first) = budgets.next() else {
+            return Ok(Self::default());
+        };
+        let first = Some(first.reserve(estimate)?);
+        let others = budgets
             .map(|budget| budget.reserve(estimate))
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            reservations,
+            first,
+            others,
             estimate,
             meter: meter.cloned(),
             has_begun: false,
@@ -34,13 +42,16 @@ impl Charge {
     /// The operation starts.
     pub(crate) fn begin(&mut self) {
         self.has_begun = true;
-        self.reservations.iter_mut().for_each(Reservation::begin);
+        let all = self.first.iter_mut().chain(&mut self.others);
+        all.for_each(Reservation::begin);
     }
 
     /// The operation gave a result: it costs what the meter says, or the estimate if that says nothing.
     pub(crate) fn settle(mut self) {
-        let actual = self.recorded().unwrap_or(self.estimate);
-        self.charge(actual);
+        if self.first.is_some() {
+            let actual = self.recorded().unwrap_or(self.estimate);
+            self.charge(actual);
+        }
     }
 
     fn recorded(&self) -> Option<Spend> {
@@ -48,15 +59,18 @@ impl Charge {
     }
 
     fn charge(&mut self, actual: Spend) {
-        for reservation in self.reservations.drain(..) {
-            reservation.settle(actual);
+        if let Some(first) = self.first.take() {
+            first.settle(actual);
+        }
+        for other in self.others.drain(..) {
+            other.settle(actual);
         }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if self.has_begun && !self.reservations.is_empty() {
+        if self.has_begun && self.first.is_some() {
             let recorded = self.recorded().unwrap_or_default();
             self.charge(recorded.max(self.estimate));
         }

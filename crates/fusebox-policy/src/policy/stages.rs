@@ -1,12 +1,13 @@
 //! What a call passes through, from the budgets to the attempt's time-out.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use fusebox_breaker::{Availability, Breaker, FailureKind, Permit, Verdict};
+use fusebox_breaker::{Availability, Breaker, CallNotPermitted, FailureKind, PermitRef, Verdict};
 use tokio::time::{Instant, sleep};
 
 use super::Answer;
-use super::total::{Total, bound, earlier};
+use super::total::{Total, after, bound, earlier};
 use crate::budget::{Budget, Charge};
 use crate::bulkhead::{Bulkhead, Slot};
 use crate::call::Call;
@@ -15,7 +16,7 @@ use crate::error::CallError;
 use crate::hooks::{Attempt, CallEvent, Hooks};
 use crate::loops::{LoopDetector, Visit};
 use crate::rate_limit::{RateLimit, RatePermit};
-use crate::retry::Retry;
+use crate::retry::{Retry, Waits};
 
 /// Everything but the fallback.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ impl Stages {
     /// Every stage but the fallback.
     pub(super) async fn run<T, E, Op, Fut, H>(
         &self,
-        call: Call,
+        call: &Call,
         classify: &impl Classify<T, E>,
         hooks: &H,
         mut op: Op,
@@ -45,13 +46,13 @@ impl Stages {
         Fut: Future<Output = Result<T, E>>,
         H: Hooks,
     {
-        let mut visits = self.visit(&call)?;
-        let mut charge = self.reserve(&call)?;
-        let total = Total::new(Instant::now(), self.total_timeout, call.deadline);
+        let mut visits = self.visit(call)?;
+        let mut charge = self.reserve(call)?;
+        let total = Total::new(self.total_timeout, call.deadline);
         let mut waits = self.retry.waits();
         let mut attempts = 0;
         loop {
-            let entered = self.enter(&call, &total, attempts, hooks).await?;
+            let entered = self.enter(call, &total, attempts, hooks).await?;
             let held = Held {
                 charge,
                 visits: &mut visits,
@@ -67,7 +68,7 @@ impl Stages {
             if self.will_refuse(wait) {
                 return ended.into_answer(attempts);
             }
-            charge = match self.reserve::<E>(&call) {
+            charge = match self.reserve::<E>(call) {
                 Ok(charge) => charge,
                 Err(_) => return ended.into_answer(attempts),
             };
@@ -92,12 +93,15 @@ impl Stages {
         let Some(fingerprint) = call.fingerprint else {
             return Ok(Visits::default());
         };
-        let detectors = self.loops.iter().chain(&call.loops);
-        let visits = detectors.map(|detector| detector.enter(fingerprint));
-        match visits.collect() {
-            Ok(visits) => Ok(Visits(visits)),
-            Err(source) => Err(CallError::LoopDetected { source }),
-        }
+        let enter = |detector: &Option<LoopDetector>| {
+            let visit = detector
+                .as_ref()
+                .map(|detector| detector.enter(fingerprint));
+            visit
+                .transpose()
+                .map_err(|source| CallError::LoopDetected { source })
+        };
+        Ok(Visits([enter(&self.loops)?, enter(&call.loops)?]))
     }
 
     /// Reserves one attempt's cost.
@@ -114,68 +118,32 @@ impl Stages {
         total: &Total,
         attempts: u32,
         hooks: &impl Hooks,
-    ) -> Result<Entered, CallError<E>> {
+    ) -> Result<Entered<'_>, CallError<E>> {
         if total.is_over() {
             return Err(total.timed_out(attempts));
         }
-        let throttled = self.throttle(call, attempts, hooks);
-        let rate = total.bound(throttled).await;
-        let rate = rate.ok_or_else(|| total.timed_out(attempts))??;
-        let queued = self.queue(call, attempts, hooks);
-        let slot = total.bound(queued).await;
-        let slot = slot.ok_or_else(|| total.timed_out(attempts))??;
-        let permit = self.breaker.try_acquire().map_err(|source| {
+        let rate = match &self.rate_limit {
+            Some(limit) => {
+                let throttled = throttle(limit, call, attempts, hooks);
+                Some(total.within(attempts, pin!(throttled)).await?)
+            }
+            None => None,
+        };
+        let slot = match &self.bulkhead {
+            Some(bulkhead) => {
+                let queued = queue(bulkhead, call, attempts, hooks);
+                Some(total.within(attempts, pin!(queued)).await?)
+            }
+            None => None,
+        };
+        let permit = self.breaker.try_acquire_ref().map_err(|refusal| {
             hooks.event(CallEvent::NotPermitted {
-                retry_after: source.retry_after,
+                retry_after: refusal.retry_after(),
             });
+            let source = CallNotPermitted::from(refusal);
             CallError::NotPermitted { source, attempts }
         })?;
         Ok(Entered { rate, slot, permit })
-    }
-
-    async fn throttle<E>(
-        &self,
-        call: &Call,
-        attempts: u32,
-        hooks: &impl Hooks,
-    ) -> Result<Option<RatePermit>, CallError<E>> {
-        let Some(limit) = &self.rate_limit else {
-            return Ok(None);
-        };
-        let permit = limit.acquire(call.weight, |wait| {
-            hooks.event(CallEvent::Throttled { wait });
-        });
-        match permit.await {
-            Ok(permit) => Ok(Some(permit)),
-            Err(limited) => Err(CallError::RateLimited {
-                name: limit.name().clone(),
-                retry_after: limited.retry_after,
-                attempts,
-            }),
-        }
-    }
-
-    async fn queue<E>(
-        &self,
-        call: &Call,
-        attempts: u32,
-        hooks: &impl Hooks,
-    ) -> Result<Option<Slot>, CallError<E>> {
-        let Some(bulkhead) = &self.bulkhead else {
-            return Ok(None);
-        };
-        let slot = bulkhead.acquire(call.priority, &call.tenant, || {
-            hooks.event(CallEvent::Queued);
-        });
-        match slot.await {
-            Ok(slot) => Ok(Some(slot)),
-            Err(full) => Err(CallError::BulkheadFull {
-                name: bulkhead.name().clone(),
-                limit: bulkhead.limit(),
-                waited: full.waited,
-                attempts,
-            }),
-        }
     }
 
     /// Hook, then the operation under its time-out, then the verdict.
@@ -205,8 +173,9 @@ impl Stages {
             permit,
         } = entered;
         let attempts = number - 1;
-        let attempt = self.begin(Instant::now(), number, total);
-        match total.bound(hooks.before_attempt(&attempt)).await {
+        let is_limited = self.attempt_timeout.is_some();
+        let attempt = self.begin(is_limited.then(Instant::now), number, total);
+        match total.bound(pin!(hooks.before_attempt(&attempt))).await {
             None => return Err(total.timed_out(attempts)),
             Some(Err(stop)) => {
                 permit.ignore();
@@ -223,16 +192,19 @@ impl Stages {
         rate.into_iter().for_each(RatePermit::spend);
         charge.begin();
         visits.begin();
-        let started = Instant::now();
+        let is_watched = hooks.is_listening();
+        let started = (is_limited || is_watched).then(Instant::now);
         let attempt = self.begin(started, number, total);
         hooks.event(CallEvent::AttemptStarted { number });
-        let result = bound(attempt.deadline, op(attempt)).await;
+        let result = bound(attempt.deadline, pin!(op(attempt))).await;
         let ended = |verdict| {
-            hooks.event(CallEvent::AttemptEnded {
-                number,
-                took: started.elapsed(),
-                verdict,
-            });
+            if let Some(started) = started.filter(|_| is_watched) {
+                hooks.event(CallEvent::AttemptEnded {
+                    number,
+                    took: started.elapsed(),
+                    verdict,
+                });
+            }
         };
         match result {
             Some(result) => {
@@ -265,10 +237,9 @@ impl Stages {
         }
     }
 
-    fn begin(&self, started: Instant, number: u32, total: &Total) -> Attempt {
-        let own = self
-            .attempt_timeout
-            .and_then(|limit| started.checked_add(limit));
+    /// An attempt that starts at `started`, which only an attempt time-out needs to know.
+    fn begin(&self, started: Option<Instant>, number: u32, total: &Total) -> Attempt {
+        let own = after(started, self.attempt_timeout);
         Attempt {
             number,
             deadline: earlier(own, total.deadline),
@@ -276,10 +247,10 @@ impl Stages {
     }
 
     /// Whom it counts against that `attempt`, started at `started`, gave no answer by its deadline.
-    fn blame(&self, attempt: &Attempt, started: Instant, total: &Total) -> Blame {
+    fn blame(&self, attempt: &Attempt, started: Option<Instant>, total: &Total) -> Blame {
         match self.attempt_timeout {
             // Where both end together the attempt had its whole time.
-            Some(limit) if attempt.deadline == started.checked_add(limit) => Blame::Attempt(limit),
+            Some(limit) if attempt.deadline == after(started, Some(limit)) => Blame::Attempt(limit),
             None if total.is_own => Blame::Total,
             _ => Blame::Nobody,
         }
@@ -289,7 +260,7 @@ impl Stages {
     fn next_wait<T, E>(
         &self,
         ended: &Ended<T, E>,
-        waits: &mut impl Iterator<Item = Duration>,
+        waits: &mut Waits<'_>,
         total: &Total,
     ) -> Option<Duration> {
         let floor = match ended {
@@ -313,31 +284,65 @@ impl Stages {
     }
 }
 
+async fn throttle<E>(
+    limit: &RateLimit,
+    call: &Call,
+    attempts: u32,
+    hooks: &impl Hooks,
+) -> Result<RatePermit, CallError<E>> {
+    let permit = limit.acquire(call.weight, |wait| {
+        hooks.event(CallEvent::Throttled { wait });
+    });
+    permit.await.map_err(|limited| CallError::RateLimited {
+        name: limit.name().clone(),
+        retry_after: limited.retry_after,
+        attempts,
+    })
+}
+
+async fn queue<E>(
+    bulkhead: &Bulkhead,
+    call: &Call,
+    attempts: u32,
+    hooks: &impl Hooks,
+) -> Result<Slot, CallError<E>> {
+    let slot = bulkhead.acquire(call.priority, &call.tenant, || {
+        hooks.event(CallEvent::Queued);
+    });
+    slot.await.map_err(|full| CallError::BulkheadFull {
+        name: bulkhead.name().clone(),
+        limit: bulkhead.limit(),
+        waited: full.waited,
+        attempts,
+    })
+}
+
 /// What an attempt holds.
 struct Held<'a> {
     charge: Charge,
     visits: &'a mut Visits,
-    entered: Entered,
+    entered: Entered<'a>,
 }
 
-/// What the inner stages gave.
-struct Entered {
-    permit: Permit,
+/// What the inner stages gave. The permit borrows the policy's breaker, as the call's future does.
+struct Entered<'a> {
+    permit: PermitRef<'a>,
     rate: Option<RatePermit>,
     slot: Option<Slot>,
 }
 
 /// The call as its loop detectors know it.
 #[derive(Default)]
-struct Visits(Vec<Visit>);
+struct Visits([Option<Visit>; 2]);
 
 impl Visits {
     fn begin(&mut self) {
-        self.0.iter_mut().for_each(Visit::begin);
+        self.0.iter_mut().flatten().for_each(Visit::begin);
     }
 
     fn end(&mut self, failed: bool) {
-        self.0.iter_mut().for_each(|visit| visit.end(failed));
+        let visits = self.0.iter_mut().flatten();
+        visits.for_each(|visit| visit.end(failed));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The end of a whole call.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -8,19 +9,18 @@ use crate::error::CallError;
 
 /// The end of a whole call.
 pub(super) struct Total {
-    started: Instant,
+    /// None if there is no deadline: then nothing needs to know.
+    started: Option<Instant>,
     pub(super) deadline: Option<Instant>,
     /// Whether it is the policy's own time-out rather than the caller's deadline.
     pub(super) is_own: bool,
 }
 
 impl Total {
-    pub(super) fn new(
-        started: Instant,
-        timeout: Option<Duration>,
-        caller: Option<Instant>,
-    ) -> Self {
-        let own = timeout.and_then(|limit| started.checked_add(limit));
+    /// The call starts now.
+    pub(super) fn new(timeout: Option<Duration>, caller: Option<Instant>) -> Self {
+        let started = (timeout.is_some() || caller.is_some()).then(Instant::now);
+        let own = after(started, timeout);
         let (deadline, is_own) = match (own, caller) {
             (Some(own), Some(caller)) if caller < own => (Some(caller), false),
             (Some(own), _) => (Some(own), true),
@@ -46,24 +46,51 @@ impl Total {
         })
     }
 
-    pub(super) async fn bound<F: Future>(&self, future: F) -> Option<F::Output> {
-        bound(self.deadline, future).await
+    /// As [`bound`], by this call's deadline.
+    pub(super) fn bound<F: Future>(
+        &self,
+        future: Pin<&mut F>,
+    ) -> impl Future<Output = Option<F::Output>> {
+        bound(self.deadline, future)
+    }
+
+    /// The stage's own answer, or that the time is over.
+    pub(super) async fn within<T, E>(
+        &self,
+        attempts: u32,
+        stage: Pin<&mut impl Future<Output = Result<T, CallError<E>>>>,
+    ) -> Result<T, CallError<E>> {
+        let ended = self.bound(stage).await;
+        ended.unwrap_or_else(|| Err(self.timed_out(attempts)))
     }
 
     pub(super) fn timed_out<E>(&self, attempts: u32) -> CallError<E> {
-        let limit = self.deadline.map_or(Duration::ZERO, |deadline| {
-            deadline.saturating_duration_since(self.started)
+        let times = self.started.zip(self.deadline);
+        let limit = times.map_or(Duration::ZERO, |(started, deadline)| {
+            deadline.saturating_duration_since(started)
         });
         CallError::TotalTimedOut { limit, attempts }
     }
 }
 
 /// `future`, or none at the deadline. An answer that is ready at the deadline is taken.
-pub(super) async fn bound<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+///
+/// It is pinned by the caller: an async function keeps a future that it is given twice, as argument and while it waits,
+/// and so would each around it.
+pub(super) async fn bound<F: Future>(
+    deadline: Option<Instant>,
+    future: Pin<&mut F>,
+) -> Option<F::Output> {
     match deadline {
         None => Some(future.await),
         Some(deadline) => timeout_at(deadline, future).await.ok(),
     }
+}
+
+/// `limit` after `start`; none if either is missing or it lies beyond what can be told.
+pub(super) fn after(start: Option<Instant>, limit: Option<Duration>) -> Option<Instant> {
+    let (start, limit) = start.zip(limit)?;
+    start.checked_add(limit)
 }
 
 /// The earlier of two deadlines, either of which may be missing.

@@ -183,6 +183,51 @@ async fn the_hooks_time_is_not_the_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hook_that_does_not_listen_still_stops_calls_and_time_outs_still_hold() {
+    struct Deaf {
+        stop_at: u32,
+    }
+    impl fusebox_policy::Hooks for Deaf {
+        async fn before_attempt(
+            &self,
+            attempt: &fusebox_policy::Attempt,
+        ) -> Result<(), fusebox_policy::Stop> {
+            if attempt.number == self.stop_at {
+                return Err(fusebox_policy::Stop::new("superseded"));
+            }
+            Ok(())
+        }
+
+        fn is_listening(&self) -> bool {
+            false
+        }
+    }
+    let policy = Policy::builder(breaker(9))
+        .retry(retry(3))
+        .attempt_timeout(ms(1_000))
+        .build();
+    let begun = Instant::now();
+    let call = |stop_at| {
+        let policy = &policy;
+        async move {
+            let hang = Hang::new();
+            let deaf = Deaf { stop_at };
+            policy.call(&judge, &deaf, |_| hang.run()).await
+        }
+    };
+    assert!(matches!(
+        call(2).await,
+        Err(CallError::Stopped { attempts: 1, .. })
+    ));
+    assert_eq!(begun.elapsed(), ms(1_100));
+    assert!(matches!(
+        call(9).await,
+        Err(CallError::TimedOut { attempts: 3, .. })
+    ));
+    assert_eq!(policy.breaker().counts().timed_out, 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_judged_a_failure_counts_and_is_still_the_answer() {
     let policy = Policy::builder(breaker(2)).retry(retry(2)).build();
     let empty_fails = |result: &Result<u32, &'static str>| match result {

@@ -152,10 +152,20 @@ pub(super) async fn the_description_tells_the_durability_of_writes(
     assert!(!description.kind.is_empty() && !description.location.is_empty());
     let durability = description.durability;
     let applied = commit(store, &p, write.clone()).await;
-    assert_eq!(applied, CommitOutcome::Applied { durability });
+    let revision = 1;
+    assert_eq!(
+        applied,
+        CommitOutcome::Applied {
+            durability,
+            revision
+        }
+    );
     assert_eq!(
         commit(store, &p, write).await,
-        CommitOutcome::Duplicate { durability }
+        CommitOutcome::Duplicate {
+            durability,
+            revision
+        }
     );
 }
 

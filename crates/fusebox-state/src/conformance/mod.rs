@@ -22,6 +22,8 @@ mod at_once;
 mod leases;
 mod lifetimes;
 mod listings;
+mod news;
+mod restores;
 mod support;
 mod writes;
 
@@ -155,6 +157,8 @@ checks! { $
         the_last_128_write_ids_are_remembered
         partitions_do_not_touch_each_other
         an_empty_commit_is_remembered
+        each_commit_adds_one_to_the_revision
+        a_commit_at_another_revision_changes_nothing
     }
     listings {
         scans_are_in_byte_order
@@ -179,6 +183,26 @@ checks! { $
         a_lost_lease_is_neither_renewed_nor_released
         a_takeover_needs_the_id_of_the_current_lease
         tokens_are_never_drawn_twice
+    }
+    restores {
+        a_head_tells_what_a_partition_holds
+        an_image_holds_everything_but_the_lease
+        a_partition_set_back_is_restored_exactly
+        a_restored_partition_recognises_repeated_writes
+        a_repeated_restore_changes_nothing
+        a_restore_never_undoes_commits
+        a_restore_replaces_a_write_that_was_never_acknowledged
+        a_restore_needs_the_own_lease_or_the_one_it_replaced
+        a_greater_epoch_alone_restores_nothing
+        a_restore_fences_the_lease_it_replaced
+        a_removed_partition_is_restored_only_on_request
+        a_restore_keeps_the_time_to_live
+    }
+    news {
+        watchers_are_told_of_commits_and_restores
+        a_watch_keeps_to_its_prefix
+        a_feed_that_nobody_reads_holds_up_no_writer
+        the_identity_of_a_store_stays
     }
     lifetimes {
         an_expired_partition_is_gone_with_its_lease

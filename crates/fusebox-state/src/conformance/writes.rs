@@ -289,3 +289,57 @@ pub(super) async fn an_empty_commit_is_remembered(store: &dyn StateStore, _: Sha
         "{again:?}"
     );
 }
+
+pub(super) async fn each_commit_adds_one_to_the_revision(store: &dyn StateStore, _: Shared) {
+    let p = partition("revision");
+    let writes: Vec<_> = (0..3)
+        .map(|_| write().put(key("a"), Expect::Any, Vec::new()))
+        .collect();
+    for (made, write) in (1..).zip(&writes) {
+        let outcome = commit(store, &p, write.clone()).await;
+        assert!(
+            matches!(outcome, CommitOutcome::Applied { revision, .. } if revision == made),
+            "{outcome:?} at {made}"
+        );
+    }
+    for (made, write) in (1..).zip(writes) {
+        let outcome = commit(store, &p, write).await;
+        assert!(
+            matches!(outcome, CommitOutcome::Duplicate { revision, .. } if revision == made),
+            "{outcome:?} at {made}"
+        );
+    }
+    let refused = write().put(key("a"), Expect::Absent, Vec::new());
+    assert!(!commit(store, &p, refused).await.is_applied());
+    let next = commit(store, &p, write()).await;
+    assert!(
+        matches!(next, CommitOutcome::Applied { revision: 4, .. }),
+        "a refused commit makes no revision: {next:?}"
+    );
+}
+
+pub(super) async fn a_commit_at_another_revision_changes_nothing(
+    store: &dyn StateStore,
+    _: Shared,
+) {
+    let p = partition("at-revision");
+    let at = |revision| {
+        let write = write().put(key("a"), Expect::Any, b"x".to_vec());
+        write.at_revision(revision)
+    };
+    let early = commit(store, &p, at(1)).await;
+    assert_eq!(early, CommitOutcome::RevisionConflict { found: 0 });
+    assert_eq!(value(store, &p, "a").await, None);
+    let first = at(0);
+    assert!(commit(store, &p, first.clone()).await.is_applied());
+    assert!(commit(store, &p, at(1)).await.is_applied());
+    for wrong in [0, 1, 3] {
+        let outcome = commit(store, &p, at(wrong)).await;
+        assert_eq!(outcome, CommitOutcome::RevisionConflict { found: 2 });
+    }
+    assert_eq!(version(store, &p, "a").await, Some(2));
+    assert!(
+        commit(store, &p, first).await.is_applied(),
+        "a repetition is recognised before its revision is looked at"
+    );
+}

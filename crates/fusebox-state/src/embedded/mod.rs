@@ -1,22 +1,27 @@
 //! State in one SQLite file.
 
 mod fault;
+mod feed;
 mod schema;
 mod tables;
+mod whole;
 mod worker;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use tokio::sync::watch;
 
+use self::feed::EmbeddedFeed;
 use self::worker::Worker;
 use crate::{
-    AcquireOutcome, Commit, CommitOutcome, Durability, Entry, Fence, Health, Key, Lease,
-    LeaseRequest, Page, Partition, RenewOutcome, StateStore, StoreDescription, StoreError, random,
-    rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
+    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, random, rules,
 };
 
 const DURABILITY: Durability = Durability::LocalFsync;
@@ -36,7 +41,9 @@ const DURABILITY: Durability = Durability::LocalFsync;
 pub struct EmbeddedStore {
     path: PathBuf,
     writer: Worker,
-    reader: Worker,
+    reader: Arc<Worker>,
+    /// Changed with every write of this process, for its feeds.
+    news: watch::Sender<u64>,
 }
 
 impl EmbeddedStore {
@@ -51,10 +58,12 @@ impl EmbeddedStore {
         let path = path.as_ref();
         let writer = schema::open(path)?;
         let reader = schema::open_reader(path)?;
+        let reader = Worker::reader(reader).map_err(|error| fault::no_thread(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             writer: Worker::writer(writer).map_err(|error| fault::no_thread(path, error))?,
-            reader: Worker::reader(reader).map_err(|error| fault::no_thread(path, error))?,
+            reader: Arc::new(reader),
+            news: watch::Sender::new(0),
         })
     }
 
@@ -151,10 +160,15 @@ impl StateStore for EmbeddedStore {
         // Hashing is done here, beside the one thread that everybody waits for.
         let digest = commit.digest();
         let sealed = tables::Sealed::new(commit);
-        self.write("commit", move |db, now| {
-            tables::commit(db, &partition, &sealed, digest, now)
-        })
-        .await
+        let outcome = self
+            .write("commit", move |db, now| {
+                tables::commit(db, &partition, &sealed, digest, now)
+            })
+            .await?;
+        if matches!(outcome, CommitOutcome::Applied { .. }) {
+            self.news.send_modify(|writes| *writes += 1);
+        }
+        Ok(outcome)
     }
 
     async fn acquire(
@@ -214,6 +228,47 @@ impl StateStore for EmbeddedStore {
             tables::expire(db, &partition, ttl, now)
         })
         .await
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        let partition = partition.clone();
+        self.read("head", move |db, now| Ok(whole::head(db, &partition, now)?))
+            .await
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        let partition = partition.clone();
+        self.read("image", move |db, now| whole::image(db, &partition, now))
+            .await
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        restore.image.check_limits()?;
+        let partition = partition.clone();
+        let sealed = whole::SealedRestore::new(restore);
+        let outcome = self
+            .write("restore", move |db, now| {
+                whole::restore(db, &partition, &sealed, now)
+            })
+            .await?;
+        self.news.send_modify(|writes| *writes += 1);
+        Ok(outcome)
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        let news = self.news.subscribe();
+        Ok(Box::new(
+            EmbeddedFeed::open(&self.reader, news, prefix).await?,
+        ))
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        self.read("identity", |db, _| Ok(whole::identity(db)?))
+            .await
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

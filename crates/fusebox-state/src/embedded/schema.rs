@@ -7,12 +7,14 @@ use std::{fs, thread};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::{self, Fault};
-use crate::StoreError;
+use crate::{StoreError, StoreId};
 
 /// "FBXS": marks the file as ours to SQLite and to `file(1)`.
 const APPLICATION_ID: i32 = 0x4642_5853;
 /// Kept in `user_version`.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
+/// The oldest format that is brought up to date when it is opened.
+const OLDEST: i32 = 1;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
@@ -48,6 +50,21 @@ const TABLES: &str = "
         PRIMARY KEY (partition, id)
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX write_id_number ON write_id (partition, number);
+";
+
+/// What format 2 has more than format 1; a new file is made in both steps.
+const FORMAT_2: &str = "
+    -- The store's sequence and time at the latest write; 0 for none.
+    ALTER TABLE partition ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE partition ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX partition_changed ON partition (changed);
+    CREATE TABLE store (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        -- Names the content of this file.
+        id TEXT NOT NULL,
+        -- Counts writes to partitions.
+        sequence INTEGER NOT NULL
+    ) STRICT;
 ";
 
 /// Opens the file for the writer, making it if need be.
@@ -110,7 +127,7 @@ fn try_open(path: &Path) -> Result<Connection, Refusal> {
     let mut connection = connect(path)?;
     // Look before touching: switching the journal of somebody else's database would change it. In
     // one transaction, or the look could fall into the middle of another process making the file.
-    let is_new = is_new(&*connection.transaction()?, path)?;
+    let format = format(&*connection.transaction()?, path)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
@@ -122,10 +139,9 @@ fn try_open(path: &Path) -> Result<Connection, Refusal> {
     connection.pragma_update(None, "synchronous", "full")?;
     // Also proves that the file can be written.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if is_new && self::is_new(&transaction, path)? {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
+    // Looked at again: another process may have made it meanwhile.
+    if format < FORMAT {
+        bring_up_to_date(&transaction, self::format(&transaction, path)?)?;
     }
     transaction.commit()?;
     Ok(connection)
@@ -146,16 +162,32 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether there is nothing in the file yet; an error if there is something that is not ours.
-fn is_new(connection: &Connection, path: &Path) -> Result<bool, Refusal> {
+/// Makes the tables of a file that has `format`, 0 for an empty one.
+fn bring_up_to_date(transaction: &Connection, format: i32) -> rusqlite::Result<()> {
+    if format < 1 {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if format < 2 {
+        transaction.execute_batch(FORMAT_2)?;
+        transaction.execute(
+            "INSERT INTO store (only, id, sequence) VALUES (1, ?1, 0)",
+            [StoreId::random().as_str()],
+        )?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)
+}
+
+/// The format of the file, 0 if there is nothing in it yet; an error if it is not ours or too new.
+fn format(connection: &Connection, path: &Path) -> Result<i32, Refusal> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let application = number("application_id")?;
     let format = number("user_version")?;
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, format, objects) {
-        (0, 0, 0) => Ok(true),
-        (APPLICATION_ID, FORMAT, _) => Ok(false),
+        (0, 0, 0) => Ok(0),
+        (APPLICATION_ID, OLDEST..=FORMAT, _) => Ok(format),
         (APPLICATION_ID, found, _) => Err(Refusal::Foreign(StoreError::Format {
             what: format!("state file `{}`", path.display()),
             found: found.unsigned_abs(),

@@ -16,7 +16,7 @@ use crate::{
 /// Values of one page, in bytes, after which it ends early.
 const PAGE_BYTES: usize = 4 << 20;
 /// Greater than every character of a name.
-const PAST_NAMES: char = '\u{7f}';
+pub(super) const PAST_NAMES: char = '\u{7f}';
 /// Expired partitions removed in one go.
 const PURGE: i64 = 64;
 
@@ -38,11 +38,12 @@ impl Sealed {
     }
 }
 
-struct Head {
-    id: i64,
-    lease: Option<LeaseRecord>,
-    version_floor: i64,
-    writes: i64,
+pub(super) struct Head {
+    pub(super) id: i64,
+    pub(super) lease: Option<LeaseRecord>,
+    pub(super) version_floor: i64,
+    /// The partition's revision.
+    pub(super) writes: i64,
 }
 
 pub(crate) fn get(
@@ -171,10 +172,11 @@ pub(crate) fn commit(
         Some(head) => written(db, head.id, commit)?,
         None => None,
     };
-    if let Some(written) = written {
+    if let Some((written, number)) = written {
         return Ok(match written == digest {
             true => CommitOutcome::Duplicate {
                 durability: DURABILITY,
+                revision: unsigned(number),
             },
             false => CommitOutcome::DuplicateDifferent,
         });
@@ -182,6 +184,10 @@ pub(crate) fn commit(
     let lease = head.as_ref().and_then(|head| head.lease.as_ref());
     if let Err(current) = rules::admit(lease, commit.fence()) {
         return Ok(CommitOutcome::StaleEpoch { current });
+    }
+    let found = head.as_ref().map_or(0, |head| unsigned(head.writes));
+    if commit.revision().is_some_and(|at| at != found) {
+        return Ok(CommitOutcome::RevisionConflict { found });
     }
     let mut deleted = 0;
     for change in commit.changes() {
@@ -207,9 +213,13 @@ pub(crate) fn commit(
             None => delete(db, &head, &change.key)?,
         }
     }
-    remember(db, &head, commit, digest, deleted)?;
+    remember(db, &head, commit, digest)?;
+    let revision = head.writes + 1;
+    let floor = head.version_floor.max(deleted);
+    wrote(db, head.id, (revision, floor), now_ms)?;
     Ok(CommitOutcome::Applied {
         durability: DURABILITY,
+        revision: unsigned(revision),
     })
 }
 
@@ -228,17 +238,7 @@ pub(crate) fn acquire(
         Ok(lease) => lease,
         Err(held) => return Ok(AcquireOutcome::Held(held)),
     };
-    db.prepare_cached(
-        "UPDATE partition SET epoch = ?2, token = ?3, owner = ?4, lease_expires_ms = ?5
-         WHERE id = ?1",
-    )?
-    .execute(params![
-        head.id,
-        signed(lease.fence.epoch),
-        lease.fence.token,
-        lease.owner,
-        signed(lease.expires_ms)
-    ])?;
+    set_lease(db, head.id, &lease)?;
     let previous = head.lease.map(|lease| lease.view(now_ms));
     Ok(AcquireOutcome::Acquired {
         fence: lease.fence,
@@ -304,7 +304,11 @@ pub(crate) fn purge(db: &Connection, now_ms: u64) -> rusqlite::Result<()> {
 }
 
 /// The partition, unless it has expired: then it is removed.
-fn head(db: &Connection, partition: &Partition, now_ms: u64) -> rusqlite::Result<Option<Head>> {
+pub(super) fn head(
+    db: &Connection,
+    partition: &Partition,
+    now_ms: u64,
+) -> rusqlite::Result<Option<Head>> {
     let found = db
         .prepare_cached(
             "SELECT epoch, token, owner, lease_expires_ms, id, version_floor, writes, deadline_ms
@@ -329,7 +333,7 @@ fn head(db: &Connection, partition: &Partition, now_ms: u64) -> rusqlite::Result
     }
 }
 
-fn lease_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LeaseRecord>> {
+pub(super) fn lease_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LeaseRecord>> {
     let Some(epoch) = row.get::<_, Option<i64>>(first)? else {
         return Ok(None);
     };
@@ -343,7 +347,7 @@ fn lease_record(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LeaseRec
     }))
 }
 
-fn create(db: &Connection, partition: &Partition) -> rusqlite::Result<Head> {
+pub(super) fn create(db: &Connection, partition: &Partition) -> rusqlite::Result<Head> {
     db.prepare_cached("INSERT INTO partition (name) VALUES (?1)")?
         .execute([partition.as_str()])?;
     Ok(Head {
@@ -365,10 +369,27 @@ fn remove(db: &Connection, id: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn written(db: &Connection, id: i64, commit: &Commit) -> rusqlite::Result<Option<[u8; 32]>> {
-    db.prepare_cached("SELECT digest FROM write_id WHERE partition = ?1 AND id = ?2")?
-        .query_row(params![id, commit.id().as_bytes()], |row| row.get(0))
+fn written(db: &Connection, id: i64, commit: &Commit) -> rusqlite::Result<Option<([u8; 32], i64)>> {
+    db.prepare_cached("SELECT digest, number FROM write_id WHERE partition = ?1 AND id = ?2")?
+        .query_row(params![id, commit.id().as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()
+}
+
+pub(super) fn set_lease(db: &Connection, id: i64, lease: &LeaseRecord) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE partition SET epoch = ?2, token = ?3, owner = ?4, lease_expires_ms = ?5
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        signed(lease.fence.epoch),
+        lease.fence.token,
+        lease.owner,
+        signed(lease.expires_ms)
+    ])?;
+    Ok(())
 }
 
 fn version(db: &Connection, id: i64, key: &Key) -> rusqlite::Result<Option<i64>> {
@@ -402,7 +423,6 @@ fn remember(
     head: &Head,
     commit: &Commit,
     digest: [u8; 32],
-    deleted: i64,
 ) -> rusqlite::Result<()> {
     let number = head.writes + 1;
     db.prepare_cached(
@@ -411,12 +431,28 @@ fn remember(
     .execute(params![head.id, commit.id().as_bytes(), digest, number])?;
     db.prepare_cached("DELETE FROM write_id WHERE partition = ?1 AND number <= ?2")?
         .execute(params![head.id, number - REMEMBERED_WRITES as i64])?;
-    db.prepare_cached("UPDATE partition SET writes = ?2, version_floor = ?3 WHERE id = ?1")?
-        .execute(params![head.id, number, head.version_floor.max(deleted)])?;
     Ok(())
 }
 
-fn entry(
+/// Notes that the partition was written to, for heads and feeds.
+pub(super) fn wrote(
+    db: &Connection,
+    id: i64,
+    (revision, floor): (i64, i64),
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    let sequence: i64 = db
+        .prepare_cached("UPDATE store SET sequence = sequence + 1 RETURNING sequence")?
+        .query_row([], |row| row.get(0))?;
+    db.prepare_cached(
+        "UPDATE partition SET writes = ?2, version_floor = ?3, changed = ?4, changed_ms = ?5
+         WHERE id = ?1",
+    )?
+    .execute(params![id, revision, floor, sequence, signed(now_ms)])?;
+    Ok(())
+}
+
+pub(super) fn entry(
     partition: &Partition,
     key: &Key,
     version: i64,
@@ -429,7 +465,7 @@ fn entry(
     })
 }
 
-fn stored_name<N>(
+pub(super) fn stored_name<N>(
     name: String,
     parse: impl Fn(String) -> Result<N, crate::InvalidName>,
 ) -> Result<N, crate::StoreError> {
@@ -437,10 +473,10 @@ fn stored_name<N>(
 }
 
 // Milliseconds and versions stay far below 2^63.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> u64 {
+pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -6,6 +6,7 @@ mod config;
 mod credentials;
 mod exchange;
 mod fault;
+mod feed;
 mod fleet;
 mod health;
 mod layout;
@@ -19,9 +20,11 @@ mod slots;
 mod tls;
 mod turn;
 mod url;
+mod whole;
 mod writers;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -29,13 +32,14 @@ use redis::FromRedisValue;
 
 pub use self::config::RedisConfig;
 pub use self::credentials::{Credentials, CredentialsProvider};
+use self::feed::RedisFeed;
 use self::link::{Effect, Link};
 use self::scripts::{Call, Reply, Request};
 pub(crate) use self::url::is_scheme;
 use crate::{
-    AcquireOutcome, Commit, CommitOutcome, Durability, Entry, Fence, Health, Key, Lease,
-    LeaseRequest, Page, Partition, RenewOutcome, StateStore, StoreDescription, StoreError, random,
-    rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
+    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, random, rules,
 };
 
 /// State on Redis (6.2 or later) or Valkey: one server, a primary named by Sentinels, or a cluster.
@@ -67,7 +71,7 @@ use crate::{
 /// [`PrimaryFsync`]: crate::Durability::PrimaryFsync
 /// [`Replicated`]: crate::Durability::Replicated
 pub struct RedisStore {
-    link: Link,
+    link: Arc<Link>,
     warnings: Vec<String>,
 }
 
@@ -81,7 +85,7 @@ impl RedisStore {
     /// is no connection within the connect timeout, or the deadline if that is longer.
     pub async fn connect(config: RedisConfig) -> Result<Self, StoreError> {
         config.check()?;
-        let link = Link::open(config).await?;
+        let link = Arc::new(Link::open(config).await?);
         let warnings = fleet::warnings(&link).await?;
         Ok(Self { link, warnings })
     }
@@ -92,7 +96,7 @@ impl RedisStore {
         &self.warnings
     }
 
-    fn keys(&self, partition: &Partition) -> [String; 4] {
+    fn keys(&self, partition: &Partition) -> Vec<String> {
         scripts::keys(self.link.config().prefix(), partition)
     }
 
@@ -152,8 +156,10 @@ impl StateStore for RedisStore {
     }
 
     async fn get(&self, partition: &Partition, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let [_, records, ..] = self.keys(partition);
-        let read = Request::command("HGET", &[&records, key.as_str()]);
+        let [_, records, ..] = &self.keys(partition)[..] else {
+            unreachable!("a partition has four keys");
+        };
+        let read = Request::command("HGET", &[records, key.as_str()]);
         let stored: Option<Vec<u8>> = self.ask("get", &read).await?;
         stored
             .map(|stored| scripts::entry(partition, key, &stored))
@@ -187,7 +193,12 @@ impl StateStore for RedisStore {
         commit: Commit,
     ) -> Result<CommitOutcome, StoreError> {
         commit.check_limits()?;
-        let call = scripts::commit(self.keys(partition), &commit);
+        let call = scripts::commit(
+            self.keys(partition),
+            self.link.config().prefix(),
+            partition,
+            &commit,
+        );
         let (answer, durability) = self.settle("commit", call).await?;
         Reply::new("commit", partition, answer).commit(durability)
     }
@@ -238,6 +249,42 @@ impl StateStore for RedisStore {
         let call = scripts::expire(self.keys(partition), ttl);
         let (answer, _) = self.settle("expire", call).await?;
         Reply::new("expire", partition, answer).expire()
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        let call = whole::head(self.keys(partition));
+        Reply::new("head", partition, self.read("head", call).await?).head()
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        let call = whole::image(self.keys(partition));
+        Reply::new("image", partition, self.read("image", call).await?).image()
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        restore.image.check_limits()?;
+        let prefix = self.link.config().prefix();
+        let call = whole::restore(self.keys(partition), prefix, partition, &restore);
+        let (answer, durability) = self.settle("restore", call).await?;
+        Reply::new("restore", partition, answer).restore(durability)
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        Ok(Box::new(RedisFeed::open(&self.link, prefix).await?))
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        let key = format!("{}:store", self.link.config().prefix());
+        let request = Request::Script(whole::identity(key));
+        let (id, _): (String, _) = self
+            .link
+            .request("identity", Effect::Writes, &request)
+            .await?;
+        Ok(StoreId::new(id))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

@@ -11,11 +11,14 @@ use crate::{
     LeaseRequest, Page, Partition, RenewOutcome, StoreError, TokenId, record,
 };
 
+/// Format of a partition's head.
+const FORMAT: u32 = 2;
 /// Values of one page, in bytes, after which it ends early.
 const PAGE_BYTES: usize = 4 << 20;
 /// Greater than every character of a name.
 const PAST_NAMES: char = '\u{7f}';
 
+/// A script with the prelude before it.
 macro_rules! script {
     ($name:literal) => {
         LazyLock::new(|| {
@@ -27,6 +30,8 @@ macro_rules! script {
     };
 }
 
+pub(super) use script;
+
 static COMMIT: LazyLock<Script> = script!("commit");
 static ACQUIRE: LazyLock<Script> = script!("acquire");
 static RENEW: LazyLock<Script> = script!("renew");
@@ -36,9 +41,9 @@ static SCAN: LazyLock<Script> = script!("scan");
 
 /// A script with its arguments; may be sent more than once.
 pub(crate) struct Call {
-    script: &'static Script,
-    keys: [String; 4],
-    args: Vec<Vec<u8>>,
+    pub(super) script: &'static Script,
+    pub(super) keys: Vec<String>,
+    pub(super) args: Vec<Vec<u8>>,
 }
 
 /// Anything that may be sent more than once without harm.
@@ -61,7 +66,7 @@ impl Request {
             Self::Script(call) => {
                 let mut command = redis::cmd("EVALSHA");
                 command.arg(call.script.get_hash()).arg(call.keys.len());
-                command.arg(&call.keys[..]).arg(&call.args);
+                command.arg(&call.keys).arg(&call.args);
                 command
             }
         }
@@ -87,13 +92,27 @@ impl Request {
 }
 
 /// The keys of one partition; the braces put them into one slot of a cluster.
-pub(crate) fn keys(prefix: &str, partition: &Partition) -> [String; 4] {
-    ["m", "d", "k", "w"].map(|suffix| format!("{prefix}:{{{partition}}}:{suffix}"))
+pub(crate) fn keys(prefix: &str, partition: &Partition) -> Vec<String> {
+    let key = |suffix| format!("{prefix}:{{{partition}}}:{suffix}");
+    ["m", "d", "k", "w"].map(key).into()
 }
 
-pub(crate) fn commit(keys: [String; 4], commit: &Commit) -> Call {
+/// Where changes are told.
+pub(crate) fn channel(prefix: &str) -> String {
+    format!("{prefix}:changes")
+}
+
+pub(crate) fn commit(
+    keys: Vec<String>,
+    prefix: &str,
+    partition: &Partition,
+    commit: &Commit,
+) -> Call {
     let mut args = vec![commit.id().as_bytes().to_vec(), commit.digest().to_vec()];
     args.extend(fence(commit.fence()));
+    args.push(commit.revision().map_or_else(Vec::new, text));
+    args.push(text(channel(prefix)));
+    args.push(text(partition));
     for change in commit.changes() {
         args.push(text(&change.key));
         args.push(if change.value.is_some() {
@@ -116,7 +135,7 @@ pub(crate) fn commit(keys: [String; 4], commit: &Commit) -> Call {
     }
 }
 
-pub(crate) fn acquire(keys: [String; 4], request: &LeaseRequest, token: [u8; 16]) -> Call {
+pub(crate) fn acquire(keys: Vec<String>, request: &LeaseRequest, token: [u8; 16]) -> Call {
     let id = Fence { epoch: 0, token }.token_id();
     let takeover = request.takeover.as_ref().map_or("", TokenId::as_str);
     let args = vec![
@@ -134,7 +153,7 @@ pub(crate) fn acquire(keys: [String; 4], request: &LeaseRequest, token: [u8; 16]
 }
 
 /// Renews for `ttl`, or releases.
-pub(crate) fn renew(keys: [String; 4], lease: &Fence, ttl: Option<Duration>) -> Call {
+pub(crate) fn renew(keys: Vec<String>, lease: &Fence, ttl: Option<Duration>) -> Call {
     let mut args = Vec::from(fence(Some(lease)));
     args.push(ttl.map_or_else(Vec::new, |ttl| text(ttl_ms(ttl))));
     Call {
@@ -144,7 +163,7 @@ pub(crate) fn renew(keys: [String; 4], lease: &Fence, ttl: Option<Duration>) -> 
     }
 }
 
-pub(crate) fn lease(keys: [String; 4]) -> Call {
+pub(crate) fn lease(keys: Vec<String>) -> Call {
     Call {
         script: &LEASE,
         keys,
@@ -152,7 +171,7 @@ pub(crate) fn lease(keys: [String; 4]) -> Call {
     }
 }
 
-pub(crate) fn expire(keys: [String; 4], ttl: Option<Duration>) -> Call {
+pub(crate) fn expire(keys: Vec<String>, ttl: Option<Duration>) -> Call {
     let ttl = ttl.map_or_else(Vec::new, |ttl| text(ttl_ms(ttl)));
     Call {
         script: &EXPIRE,
@@ -161,7 +180,7 @@ pub(crate) fn expire(keys: [String; 4], ttl: Option<Duration>) -> Call {
     }
 }
 
-pub(crate) fn scan(keys: [String; 4], prefix: &str, after: Option<&Key>, limit: usize) -> Call {
+pub(crate) fn scan(keys: Vec<String>, prefix: &str, after: Option<&Key>, limit: usize) -> Call {
     let lower = match after {
         Some(after) if after.as_str() >= prefix => format!("({after}"),
         _ => format!("[{prefix}"),
@@ -177,8 +196,8 @@ pub(crate) fn scan(keys: [String; 4], prefix: &str, after: Option<&Key>, limit: 
 
 /// What a script answered: a word, then its parts.
 pub(crate) struct Reply<'a> {
-    op: &'static str,
-    partition: &'a Partition,
+    pub(super) op: &'static str,
+    pub(super) partition: &'a Partition,
     parts: std::vec::IntoIter<Vec<u8>>,
 }
 
@@ -193,8 +212,17 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn commit(mut self, durability: Durability) -> Result<CommitOutcome, StoreError> {
         Ok(match &*self.word()? {
-            "APPLIED" => CommitOutcome::Applied { durability },
-            "DUPLICATE" => CommitOutcome::Duplicate { durability },
+            "APPLIED" => CommitOutcome::Applied {
+                durability,
+                revision: self.number()?,
+            },
+            "DUPLICATE" => CommitOutcome::Duplicate {
+                durability,
+                revision: self.number()?,
+            },
+            "REVISION" => CommitOutcome::RevisionConflict {
+                found: self.number()?,
+            },
             "DIFFERENT" => CommitOutcome::DuplicateDifferent,
             "STALE" => CommitOutcome::StaleEpoch {
                 current: self.optional_number()?,
@@ -215,7 +243,7 @@ impl<'a> Reply<'a> {
                     epoch: self.number()?,
                     token,
                 };
-                let has_previous = !self.parts.as_slice().is_empty();
+                let has_previous = !self.is_at_end();
                 let previous = has_previous.then(|| self.lease_parts()).transpose()?;
                 Ok(AcquireOutcome::Acquired { fence, previous })
             }
@@ -256,7 +284,7 @@ impl<'a> Reply<'a> {
         }
         let has_more = !self.part()?.is_empty();
         let mut items = Vec::new();
-        while !self.parts.as_slice().is_empty() {
+        while !self.is_at_end() {
             let key = self.key()?;
             let entry = entry(self.partition, &key, &self.part()?)?;
             items.push((key, entry));
@@ -269,13 +297,13 @@ impl<'a> Reply<'a> {
     }
 
     /// The first part, unless it is one that every script may answer.
-    fn word(&mut self) -> Result<String, StoreError> {
+    pub(super) fn word(&mut self) -> Result<String, StoreError> {
         let word = self.string()?;
         match &*word {
             "FORMAT" => Err(StoreError::Format {
                 what: format!("partition `{}`", self.partition),
                 found: self.number()?.try_into().unwrap_or(u32::MAX),
-                supported: record::FORMAT.into(),
+                supported: FORMAT,
             }),
             "DAMAGED" => {
                 let key = self.string()?;
@@ -288,7 +316,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    fn lease_parts(&mut self) -> Result<Lease, StoreError> {
+    pub(super) fn lease_parts(&mut self) -> Result<Lease, StoreError> {
         Ok(Lease {
             epoch: self.number()?,
             owner: self.string()?,
@@ -297,17 +325,17 @@ impl<'a> Reply<'a> {
         })
     }
 
-    fn key(&mut self) -> Result<Key, StoreError> {
+    pub(super) fn key(&mut self) -> Result<Key, StoreError> {
         let name = self.string()?;
         Key::try_new(&*name).map_err(|_| self.unexpected(&name))
     }
 
-    fn number(&mut self) -> Result<u64, StoreError> {
+    pub(super) fn number(&mut self) -> Result<u64, StoreError> {
         let text = self.string()?;
         text.parse().map_err(|_| self.unexpected(&text))
     }
 
-    fn optional_number(&mut self) -> Result<Option<u64>, StoreError> {
+    pub(super) fn optional_number(&mut self) -> Result<Option<u64>, StoreError> {
         let text = self.string()?;
         if text.is_empty() {
             return Ok(None);
@@ -315,18 +343,22 @@ impl<'a> Reply<'a> {
         text.parse().map(Some).map_err(|_| self.unexpected(&text))
     }
 
-    fn string(&mut self) -> Result<String, StoreError> {
+    pub(super) fn string(&mut self) -> Result<String, StoreError> {
         String::from_utf8(self.part()?).map_err(|_| self.unexpected("bytes that are no text"))
     }
 
-    fn part(&mut self) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn is_at_end(&self) -> bool {
+        self.parts.as_slice().is_empty()
+    }
+
+    pub(super) fn part(&mut self) -> Result<Vec<u8>, StoreError> {
         self.parts
             .next()
             .ok_or_else(|| self.unexpected("nothing more"))
     }
 
     // Somebody else writes under our prefix; there is no way for a script to answer this.
-    fn unexpected(&self, found: &str) -> StoreError {
+    pub(super) fn unexpected(&self, found: &str) -> StoreError {
         let reason = format!("`{}` met {found:?} where it cannot stand", self.op);
         record::damaged(format!("partition `{}`", self.partition), &reason)
     }
@@ -356,6 +388,6 @@ fn fence(fence: Option<&Fence>) -> [Vec<u8>; 2] {
     }
 }
 
-fn text(text: impl ToString) -> Vec<u8> {
+pub(super) fn text(text: impl ToString) -> Vec<u8> {
     text.to_string().into_bytes()
 }

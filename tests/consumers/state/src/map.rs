@@ -6,25 +6,79 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use fusebox_state::{
-    AcquireOutcome, Change, Commit, CommitOutcome, Durability, Entry, Fence, Health, Key, Lease,
-    LeaseRequest, MAX_PAGE, Page, Partition, REMEMBERED_WRITES, RenewOutcome, StateStore,
-    StoreDescription, StoreError, WriteId,
+    AcquireOutcome, Change, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head,
+    Health, Image, Key, Lease, LeaseRequest, MAX_PAGE, Notice, Page, Partition, Predecessor,
+    REMEMBERED_WRITES, RememberedWrite, RenewOutcome, Restore, RestoreOutcome, StateStore,
+    StoreDescription, StoreError, StoreId,
 };
+use tokio::sync::watch;
 
 /// All partitions by name.
 type Parts = BTreeMap<Partition, Part>;
 
-#[derive(Debug, Default)]
-pub struct MapStore(Mutex<Parts>);
+#[derive(Debug)]
+pub struct MapStore {
+    parts: Mutex<Parts>,
+    id: StoreId,
+    /// What was written last. Only its latest value is kept, so nobody waits for a watcher.
+    news: watch::Sender<Option<(Partition, u64)>>,
+}
+
+impl Default for MapStore {
+    fn default() -> Self {
+        Self {
+            parts: Mutex::default(),
+            id: StoreId::random(),
+            news: watch::Sender::new(None),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Part {
     entries: BTreeMap<Key, Entry>,
+    /// How many commits were applied.
+    revision: u64,
+    changed: Option<u64>,
     /// The greatest version that was deleted here; no later value may have it again.
     deleted: u64,
-    writes: VecDeque<(WriteId, [u8; 32])>,
+    writes: VecDeque<RememberedWrite>,
     lease: Option<Held>,
     ends: Option<u64>,
+}
+
+/// Tells of the latest change; a watcher that is slow learns that it missed some.
+#[derive(Debug)]
+struct Feed {
+    news: watch::Receiver<Option<(Partition, u64)>>,
+    prefix: String,
+}
+
+#[async_trait]
+impl ChangeFeed for Feed {
+    async fn next(&mut self) -> Result<Notice, StoreError> {
+        loop {
+            // The store is gone: so is whatever could change.
+            if self.news.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            let latest = self.news.borrow_and_update().clone();
+            match latest {
+                Some((partition, revision)) if partition.as_str().starts_with(&self.prefix) => {
+                    return Ok(Notice::Changed {
+                        partition,
+                        revision,
+                    });
+                }
+                // One of ours may have come and been replaced by this one.
+                _ => return Ok(Notice::Missed),
+            }
+        }
+    }
+
+    fn lag(&self) -> u64 {
+        u64::from(self.news.has_changed().unwrap_or(false))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +120,7 @@ impl MapStore {
     /// Every partition that has not expired at the moment that is given back too.
     fn parts(&self) -> (MutexGuard<'_, Parts>, u64) {
         let mut parts = self
-            .0
+            .parts
             .lock()
             .expect("no method panics while it holds the lock");
         let now = now();
@@ -99,9 +153,13 @@ impl MapStore {
 impl Part {
     fn commit(&mut self, commit: &Commit) -> CommitOutcome {
         let durability = Durability::Volatile;
-        if let Some((_, digest)) = self.writes.iter().find(|(id, _)| *id == commit.id()) {
-            return match *digest == commit.digest() {
-                true => CommitOutcome::Duplicate { durability },
+        if let Some(write) = self.writes.iter().find(|write| write.id == commit.id()) {
+            let revision = write.revision;
+            return match write.digest == commit.digest() {
+                true => CommitOutcome::Duplicate {
+                    durability,
+                    revision,
+                },
                 false => CommitOutcome::DuplicateDifferent,
             };
         }
@@ -110,6 +168,10 @@ impl Part {
             return CommitOutcome::StaleEpoch {
                 current: current.map(|fence| fence.epoch),
             };
+        }
+        let found = self.revision;
+        if commit.revision().is_some_and(|at| at != found) {
+            return CommitOutcome::RevisionConflict { found };
         }
         for Change { key, expect, .. } in commit.changes() {
             let found = self.entries.get(key).map(|entry| entry.version);
@@ -134,11 +196,41 @@ impl Part {
                 None => self.deleted = self.deleted.max(old.unwrap_or(0)),
             }
         }
-        self.writes.push_back((commit.id(), commit.digest()));
+        self.revision += 1;
+        self.changed = Some(now());
+        let revision = self.revision;
+        self.writes.push_back(RememberedWrite {
+            id: commit.id(),
+            digest: commit.digest(),
+            revision,
+        });
         if self.writes.len() > REMEMBERED_WRITES {
             self.writes.pop_front();
         }
-        CommitOutcome::Applied { durability }
+        CommitOutcome::Applied {
+            durability,
+            revision,
+        }
+    }
+
+    /// Why `wanted` must not replace this partition, if so.
+    fn refusal(&self, wanted: &Restore) -> Option<RestoreOutcome> {
+        let lease = self.lease.as_ref();
+        let own = lease.is_some_and(|held| held.fence == wanted.fence);
+        let current = lease.map(|held| Predecessor::from(&held.view(0)));
+        if !own && current != wanted.predecessor {
+            let current = current.map(|lease| lease.epoch);
+            return Some(RestoreOutcome::StaleEpoch { current });
+        }
+        let (revision, image) = (self.revision, &wanted.image);
+        if revision > image.revision {
+            return Some(RestoreOutcome::Ahead { revision });
+        }
+        let newest = |write: Option<&RememberedWrite>| write.map(|write| write.id);
+        let same = newest(self.writes.back()) == newest(image.writes.last());
+        (own && same && revision == image.revision).then_some(RestoreOutcome::Current {
+            durability: Durability::Volatile,
+        })
     }
 }
 
@@ -212,14 +304,17 @@ impl StateStore for MapStore {
     ) -> Result<CommitOutcome, StoreError> {
         commit.check_limits()?;
         let (mut parts, _) = self.parts();
-        if let Some(part) = parts.get_mut(partition) {
-            return Ok(part.commit(&commit));
-        }
         // A refused commit brings no partition into being.
-        let mut part = Part::default();
-        let outcome = part.commit(&commit);
-        if outcome.is_applied() {
+        let mut part = parts.remove(partition);
+        let outcome = part.get_or_insert_default().commit(&commit);
+        if let Some(part) = part
+            && (part.revision > 0 || part.lease.is_some())
+        {
             parts.insert(partition.clone(), part);
+        }
+        drop(parts);
+        if let CommitOutcome::Applied { revision, .. } = outcome {
+            self.news.send_replace(Some((partition.clone(), revision)));
         }
         Ok(outcome)
     }
@@ -245,7 +340,7 @@ impl StateStore for MapStore {
             .max(now);
         let fence = Fence {
             epoch,
-            token: *WriteId::random().as_bytes(),
+            token: *fusebox_state::WriteId::random().as_bytes(),
         };
         let until = after(now, request.ttl);
         part.lease = Some(Held {
@@ -293,6 +388,86 @@ impl StateStore for MapStore {
         Ok(part
             .map(|part| part.ends = ttl.map(|ttl| after(now, ttl)))
             .is_some())
+    }
+
+    async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
+        let (parts, now) = self.parts();
+        Ok(parts.get(partition).map(|part| {
+            let mut head = Head::new(part.revision);
+            head.keys = part.entries.len() as u64;
+            head.value_bytes = part.entries.values().map(|e| e.value.len() as u64).sum();
+            head.changed = part
+                .changed
+                .map(|at| UNIX_EPOCH + Duration::from_millis(at));
+            head.expires_in = part.ends.map(|ends| Duration::from_millis(ends - now));
+            head.lease = part.lease.as_ref().map(|held| held.view(now));
+            head
+        }))
+    }
+
+    async fn image(&self, partition: &Partition) -> Result<Option<Image>, StoreError> {
+        let (parts, _) = self.parts();
+        let image = parts.get(partition).map(|part| Image {
+            revision: part.revision,
+            version_floor: part.deleted,
+            entries: part.entries.clone().into_iter().collect(),
+            writes: part.writes.clone().into(),
+        });
+        if let Some(image) = &image {
+            image.check_limits()?;
+        }
+        Ok(image)
+    }
+
+    async fn restore(
+        &self,
+        partition: &Partition,
+        restore: Restore,
+    ) -> Result<RestoreOutcome, StoreError> {
+        restore.image.check_limits()?;
+        let (mut parts, now) = self.parts();
+        match parts.get(partition) {
+            None if !restore.onto_absent => return Ok(RestoreOutcome::Absent),
+            None => {}
+            Some(part) => {
+                if let Some(refusal) = part.refusal(&restore) {
+                    return Ok(refusal);
+                }
+            }
+        }
+        let part = parts.entry(partition.clone()).or_default();
+        let revision = restore.image.revision;
+        *part = Part {
+            entries: restore.image.entries.into_iter().collect(),
+            revision,
+            changed: Some(now),
+            deleted: restore.image.version_floor,
+            writes: restore.image.writes.into(),
+            lease: Some(Held {
+                fence: restore.fence,
+                owner: restore.owner,
+                until: after(now, restore.ttl),
+            }),
+            ends: part.ends,
+        };
+        drop(parts);
+        self.news.send_replace(Some((partition.clone(), revision)));
+        Ok(RestoreOutcome::Restored {
+            durability: Durability::Volatile,
+        })
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
+        let mut news = self.news.subscribe();
+        news.mark_unchanged();
+        Ok(Box::new(Feed {
+            news,
+            prefix: prefix.to_owned(),
+        }))
+    }
+
+    async fn identity(&self) -> Result<StoreId, StoreError> {
+        Ok(self.id.clone())
     }
 
     async fn health(&self) -> Result<Health, StoreError> {

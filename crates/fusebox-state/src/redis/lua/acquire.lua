@@ -18,7 +18,7 @@ local new = now
 if epoch and tonumber(epoch) + 1 > new then
   new = tonumber(epoch) + 1
 end
-redis.call('HSET', KEYS[1], 'f', '1', 'e', number(new), 'o', ARGV[1], 'i', ARGV[2], 'w', ARGV[3],
+redis.call('HSET', KEYS[1], 'f', '2', 'e', number(new), 'o', ARGV[1], 'i', ARGV[2], 'w', ARGV[3],
   'x', number(now + tonumber(ARGV[4])))
 if not epoch then
   return {'ACQUIRED', number(new)}

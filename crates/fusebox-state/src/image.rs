@@ -1,0 +1,206 @@
+//! A whole partition: looked at, taken along, put back.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::commit::REMEMBERED_WRITES;
+use crate::{Durability, Entry, Fence, Key, Lease, StoreError, TokenId, WriteId};
+
+/// Most bytes of keys and values in one [`Image`] (64 MiB).
+pub const MAX_IMAGE_BYTES: usize = 64 << 20;
+
+/// What a partition holds, without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// How many commits it has taken; 0 if it was only leased.
+    pub revision: u64,
+    /// Its keys.
+    pub keys: u64,
+    /// Bytes of its values.
+    pub value_bytes: u64,
+    /// When it was last written to, by the store's clock; `None` if it never was.
+    pub changed: Option<SystemTime>,
+    /// Until it is removed; `None` if nothing removes it.
+    pub expires_in: Option<Duration>,
+    /// As [`StateStore::lease`](crate::StateStore::lease).
+    pub lease: Option<Lease>,
+}
+
+impl Head {
+    /// A head for a store to return: never written, never leased, kept for ever.
+    pub const fn new(revision: u64) -> Self {
+        Self {
+            revision,
+            keys: 0,
+            value_bytes: 0,
+            changed: None,
+            expires_in: None,
+            lease: None,
+        }
+    }
+}
+
+/// A write that a partition remembers, to recognise its repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RememberedWrite {
+    /// Its name.
+    pub id: WriteId,
+    /// Its [`digest`](crate::Commit::digest).
+    pub digest: [u8; 32],
+    /// The revision it made.
+    pub revision: u64,
+}
+
+/// Everything a partition holds but its lease, as it stood at one moment.
+///
+/// A sole owner keeps one up to date to put it back should the store lose what it acknowledged: see
+/// [`StateStore::restore`](crate::StateStore::restore). It is also a copy to be read at leisure.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Image {
+    /// How many commits it has taken.
+    pub revision: u64,
+    /// The greatest version ever deleted; see [`StateStore::commit`](crate::StateStore::commit).
+    pub version_floor: u64,
+    /// Its keys in byte order, with values and versions.
+    pub entries: Vec<(Key, Entry)>,
+    /// The writes it remembers, oldest first.
+    pub writes: Vec<RememberedWrite>,
+}
+
+impl Image {
+    /// Bytes of its keys and values.
+    pub fn bytes(&self) -> usize {
+        let entry = |(key, entry): &(Key, Entry)| key.as_str().len() + entry.value.len();
+        self.entries.iter().map(entry).sum()
+    }
+
+    /// For stores, before anything is sent.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] over 64 MiB or over 128 remembered writes.
+    pub fn check_limits(&self) -> Result<(), StoreError> {
+        let limit = |what: &str, size, limit| match size <= limit {
+            true => Ok(()),
+            false => Err(StoreError::TooLarge {
+                what: what.to_owned(),
+                size,
+                limit,
+            }),
+        };
+        limit(
+            "image of a partition in bytes",
+            self.bytes(),
+            MAX_IMAGE_BYTES,
+        )?;
+        limit(
+            "remembered writes of an image",
+            self.writes.len(),
+            REMEMBERED_WRITES,
+        )
+    }
+}
+
+impl fmt::Debug for Image {
+    // Values are the caller's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("revision", &self.revision)
+            .field("keys", &self.entries.len())
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The lease that an owner found when it acquired a partition, by its public marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Names it.
+    pub token_id: TokenId,
+}
+
+impl From<&Lease> for Predecessor {
+    fn from(lease: &Lease) -> Self {
+        Self {
+            epoch: lease.epoch,
+            token_id: lease.token_id.clone(),
+        }
+    }
+}
+
+/// Puts a partition back to what its owner was told it is: see
+/// [`StateStore::restore`](crate::StateStore::restore).
+#[derive(Debug, Clone)]
+#[must_use = "it does nothing until a store takes it"]
+pub struct Restore {
+    /// The restorer's own lease, which the partition has afterwards.
+    pub fence: Fence,
+    /// The lease's owner, as in [`LeaseRequest`](crate::LeaseRequest).
+    pub owner: String,
+    /// How long the lease runs from now.
+    pub ttl: Duration,
+    /// The lease that the restorer replaced when it acquired the partition.
+    pub predecessor: Option<Predecessor>,
+    /// Also make the partition if it is not there. Only for a store that is known to have been
+    /// emptied: otherwise somebody removed the partition on purpose.
+    pub onto_absent: bool,
+    /// What the partition holds afterwards.
+    pub image: Image,
+}
+
+impl Restore {
+    /// Puts `image` back under `fence`, over the own lease only.
+    pub fn new(fence: Fence, owner: impl Into<String>, ttl: Duration, image: Image) -> Self {
+        Self {
+            fence,
+            owner: owner.into(),
+            ttl,
+            predecessor: None,
+            onto_absent: false,
+            image,
+        }
+    }
+
+    /// Also over the lease that was replaced by the acquisition of the own one.
+    pub fn over(mut self, predecessor: Option<Predecessor>) -> Self {
+        self.predecessor = predecessor;
+        self
+    }
+
+    /// Also where nothing is.
+    pub fn onto_absent(mut self) -> Self {
+        self.onto_absent = true;
+        self
+    }
+}
+
+/// What became of a [`Restore`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the partition may not have been restored"]
+pub enum RestoreOutcome {
+    /// The partition is as the image says, under the restorer's lease.
+    Restored {
+        /// What it survives.
+        durability: Durability,
+    },
+    /// It is at the image's revision under the restorer's lease already. Nothing changed.
+    Current {
+        /// What it survives.
+        durability: Durability,
+    },
+    /// It has taken more commits than the image. Nothing changed: they would be lost.
+    Ahead {
+        /// How many it has taken.
+        revision: u64,
+    },
+    /// Its lease is neither the restorer's nor the one it replaced. Nothing changed: another owner
+    /// is in charge, keep the image apart.
+    StaleEpoch {
+        /// The epoch of the current lease; `None` if the partition is there without one.
+        current: Option<u64>,
+    },
+    /// It is not there, and [`Restore::onto_absent`] was not asked for. Nothing changed.
+    Absent,
+}
