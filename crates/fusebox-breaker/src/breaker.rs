@@ -325,34 +325,33 @@ impl Shared {
     #[inline(always)]
     fn acquire(&self) -> Result<Admission, Refused> {
         let word = self.word();
-        if word.starts_plainly() && self.tally.enter_plainly() {
-            return Ok(Admission::plain(word));
-        }
-        self.acquire_otherwise(word)
-    }
-
-    /// Closed with chores at the start of a call, refusing, or a matter for the lock. Kept out of the callers' code,
-    /// which is small then.
-    #[inline(never)]
-    fn acquire_otherwise(&self, word: Word) -> Result<Admission, Refused> {
-        if word.is_closed() {
+        if word.starts_plainly() {
+            if self.tally.enter_plainly() {
+                return Ok(Admission::plain(word));
+            }
+        } else if word.is_closed() {
             if let Some(seat) = self.tally.enter(word, || self.env.time.now()) {
                 return Ok(Admission::new(word, Trial::None, seat));
             }
-        } else if let Some(state) = word.refuses() {
-            let now = self.env.time.now();
-            let until = self.refuses_until.load(Ordering::Acquire);
-            if now.as_nanos() < until {
-                self.tally.reject();
-                let left = until - now.as_nanos();
-                return Err(Refused {
-                    state,
-                    generation: word.generation(),
-                    wait: if until == u64::MAX { until } else { left },
-                });
-            }
+        } else if let Some(refused) = self.refuse(word) {
+            return Err(refused);
         }
         self.acquire_slowly()
+    }
+
+    /// Refuses if the breaker is open and no call is due.
+    #[inline(always)]
+    fn refuse(&self, word: Word) -> Option<Refused> {
+        let state = word.refuses()?;
+        let now = self.env.time.now().as_nanos();
+        let until = self.refuses_until.load(Ordering::Acquire);
+        let left = until.checked_sub(now).filter(|left| *left > 0)?;
+        self.tally.reject();
+        Some(Refused {
+            state,
+            generation: word.generation(),
+            wait: if until == u64::MAX { until } else { left },
+        })
     }
 
     #[cold]
@@ -373,19 +372,23 @@ impl Shared {
 
     #[inline(always)]
     pub(crate) fn record(&self, admission: Admission, verdict: Verdict) {
-        if verdict == Verdict::Success {
-            let word = self.word();
-            if word.ends_plainly() && admission.is_of(word) {
-                return match self.tally.succeed_plainly(word) {
-                    Ended::Done => {}
-                    ended => self.finish_slowly(admission, ended, verdict),
-                };
-            }
+        let word = self.word();
+        let plain = word.ends_plainly() && admission.is_of(word);
+        let ended = match verdict {
+            Verdict::Success if plain => self.tally.succeed_plainly(word),
+            Verdict::Failure(kind) if plain => self.tally.fail_plainly(word, kind),
+            Verdict::Success => match self.lock_free(&admission) {
+                Some((word, now)) => self.tally.end(word, admission.seat(), verdict, now),
+                None => return self.record_slowly(admission, verdict),
+            },
+            _ => return self.record_otherwise(admission, verdict),
+        };
+        if ended != Ended::Done {
+            self.finish_slowly(admission, ended, verdict);
         }
-        self.record_otherwise(admission, verdict);
     }
 
-    /// A failure, a call with chores at its end, or one of an earlier word.
+    /// A failure with chores, an ignored call, one of an earlier word.
     #[inline(never)]
     fn record_otherwise(&self, admission: Admission, verdict: Verdict) {
         let Some((word, now)) = self.lock_free(&admission) else {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
 /// A moment, in whole nanoseconds since its clock's origin.
 ///
 /// Only timestamps of one clock can be compared. The range is about 584 years; arithmetic saturates at its ends.
@@ -72,7 +74,10 @@ impl Default for MonotonicClock {
 impl Clock for MonotonicClock {
     #[inline]
     fn now(&self) -> Timestamp {
-        Timestamp::default() + self.origin.elapsed()
+        // In whole numbers of 64 bits, which is enough for 584 years.
+        let since = self.origin.elapsed();
+        let nanos = since.as_secs().saturating_mul(NANOS_PER_SEC);
+        Timestamp(nanos.saturating_add(u64::from(since.subsec_nanos())))
     }
 }
 
@@ -160,6 +165,16 @@ impl Default for Time {
 impl Time {
     #[inline(always)]
     pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.now(),
+            _ => self.now_otherwise(),
+        }
+    }
+
+    /// Out of the callers' code: a call is little beside these readings.
+    #[inline(never)]
+    fn now_otherwise(&self) -> Timestamp {
         match self {
             Self::Monotonic(clock) => clock.now(),
             #[cfg(feature = "quanta")]

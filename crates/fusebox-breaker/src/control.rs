@@ -17,7 +17,7 @@ use crate::snapshot::{Forced, Snapshot};
 use crate::tally::{Ended, Past, Seat, Tally};
 use crate::ticks::{self, Ticks, Totals};
 use crate::transition::{Reason, millis_up};
-use crate::word::Word;
+use crate::word::{Chores, Word};
 
 /// While every probe slot is taken, callers are told to look again after this part of the open wait.
 const PROBE_POLLS_PER_WAIT: u32 = 4;
@@ -31,6 +31,8 @@ const WHOLE: f64 = 1.0 - 1e-9;
 #[derive(Debug)]
 pub(crate) struct Control {
     config: Arc<Config>,
+    /// Of the settings it was built with: where the account lies follows from them.
+    first_chores: Chores,
     phase: Phase,
     /// Why the breaker is in its phase; none before the first move.
     reason: Option<Reason>,
@@ -140,6 +142,7 @@ impl Phase {
 impl Control {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         Self {
+            first_chores: config.chores(),
             config,
             // Since when it is closed matters only once it has been open.
             phase: Phase::Closed {
@@ -205,8 +208,17 @@ impl Control {
             self.generation,
             self.fence,
             self.level,
-            self.config.chores(),
+            self.chores(),
         )
+    }
+
+    /// A slow limit that was lifted leaves the account where it is, which calls without chores do not look for.
+    fn chores(&self) -> Chores {
+        let chores = self.config.chores();
+        Chores {
+            at_start: chores.at_start || self.first_chores.at_start,
+            at_end: chores.at_end || self.first_chores.at_start,
+        }
     }
 
     /// Until when the lock-free path may refuse by itself.
@@ -298,7 +310,7 @@ impl Control {
         let entered = if judged {
             tally.enter(self.word(), || now)
         } else {
-            tally.enter_plainly().then_some((Seat::Account, now))
+            tally.enter_unwatched().map(|seat| (seat, now))
         };
         entered.unwrap_or_else(|| {
             self.past.spilled += 1;

@@ -9,8 +9,9 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::tally::{Extra, Tally};
 
-/// A cohort holds the calls that started in the same eighth of the slow limit.
-pub(crate) const COHORTS: usize = 16;
+/// A cohort holds the calls that started in the same eighth of the slow limit. More than the recent ones are needed,
+/// and as many as these fit one cache line beside the account.
+pub(crate) const COHORTS: usize = 14;
 const STEPS_PER_LIMIT: u64 = 8;
 /// Ticks of which a cohort may still hold calls within the limit: the limit's own and the one under way.
 const RECENT: u64 = STEPS_PER_LIMIT + 1;
@@ -121,7 +122,7 @@ pub(crate) fn overdue(extra: &Extra) -> u32 {
     let tick = extra.slow_tick();
     (0..COHORTS)
         .map(|index| {
-            let behind = (tick as usize).wrapping_sub(index) % COHORTS;
+            let behind = (tick as usize % COHORTS + COHORTS - index) % COHORTS;
             let calls = extra.cohort(index);
             if (behind as u64) < RECENT {
                 extra.carried(index).min(calls)

@@ -241,3 +241,75 @@ fn eviction_never_takes_a_breaker_that_somebody_holds() {
         assert_eq!(registry.breaker(&first).state(), State::Open);
     });
 }
+
+#[test]
+fn a_failure_and_the_success_that_completes_its_minimum_open_together() {
+    model(|| {
+        let half = CountWindow {
+            size: 2,
+            minimum_number_of_calls: 2,
+            failure_rate_threshold: 0.5,
+        };
+        let (breaker, _) = breaker(window().count_window(half));
+        let (failed, succeeded) = (breaker.try_acquire(), breaker.try_acquire());
+        let thread = thread::spawn(move || {
+            failed.expect("closed").failure(FailureKind::Error);
+        });
+        succeeded.expect("closed").success();
+        thread.join().expect("no panic");
+        // Whoever is last knows both calls.
+        assert_eq!(breaker.state(), State::Open);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_failure_that_was_overtaken_by_its_window_leaves_nothing_in_it() {
+    model(|| {
+        let (breaker, _) = breaker(window());
+        let late = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || late.failure(FailureKind::Error));
+        for _ in 0..3 {
+            breaker.try_acquire().expect("closed").success();
+        }
+        thread.join().expect("no panic");
+        for _ in 0..2 {
+            breaker.try_acquire().expect("closed").success();
+        }
+        // Alone in a window of two; one left behind would make it two of two.
+        breaker
+            .try_acquire()
+            .expect("closed")
+            .failure(FailureKind::Error);
+        assert_eq!(breaker.state(), State::Closed);
+        assert_settled(&breaker, 7);
+    });
+}
+
+#[test]
+fn calls_that_end_in_a_later_cohort_race_with_the_turn() {
+    model(|| {
+        let slow = SlowCalls {
+            slow_call_duration_threshold: Duration::from_secs(8),
+            slow_call_rate_threshold: 1.0,
+            minimum_number_of_calls: 1,
+        };
+        let (breaker, clock) = breaker(window().slow_calls(slow));
+        breaker.tick();
+        let permit = breaker.try_acquire().expect("closed");
+        let other = breaker.clone();
+        let thread = thread::spawn(move || {
+            if let Ok(permit) = other.try_acquire() {
+                permit.success();
+            }
+        });
+        clock.advance(Duration::from_secs(1));
+        permit.success();
+        thread.join().expect("no panic");
+        // No call is left that could become slow.
+        clock.advance(Duration::from_secs(60));
+        breaker.tick();
+        assert_eq!(breaker.state(), State::Closed);
+        assert_settled(&breaker, 2);
+    });
+}

@@ -44,6 +44,11 @@ pub enum StartError {
         /// The last lines of its log.
         log: String,
     },
+    /// The server was built without TLS, and a port that speaks it was asked for.
+    NoTls {
+        /// The server program.
+        binary: PathBuf,
+    },
     /// The process runs and does not answer as it should.
     NotReady {
         /// The server program.
@@ -55,6 +60,66 @@ pub enum StartError {
         /// The last lines of its log.
         log: String,
     },
+}
+
+/// Why a set of servers is not as it should be.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SetError {
+    /// One of its servers did not start.
+    Start(StartError),
+    /// A server refused a command, or did not answer it.
+    Refused {
+        /// The command and whom it was sent to.
+        command: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The servers did not come to agree.
+    NotReached {
+        /// What was waited for.
+        wanted: String,
+        /// How long.
+        waited: Duration,
+        /// What they said last.
+        last: String,
+    },
+    /// What was asked for cannot be had here.
+    Unsupported {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(_) => f.write_str("a server of the set did not start"),
+            Self::Refused { command, .. } => write!(f, "`{command}` was not done"),
+            Self::NotReached {
+                wanted,
+                waited,
+                last,
+            } => write!(f, "{wanted}: not reached within {waited:?} (last: {last})"),
+            Self::Unsupported { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl Error for SetError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Start(source) => Some(source),
+            Self::Refused { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<StartError> for SetError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
 }
 
 impl fmt::Display for StartError {
@@ -89,6 +154,13 @@ impl fmt::Display for StartError {
                 f,
                 "`{}` ended before it answered ({status}): try another server with \
                  FUSEBOX_TEST_SERVER=/path/to/redis-server; its log ends with\n{log}",
+                binary.display()
+            ),
+            Self::NoTls { binary } => write!(
+                f,
+                "`{}` was built without TLS: give FUSEBOX_TEST_SERVERS an entry \
+                 redis-7.0=/path/to/redis-server that has it, as the packages of most systems do; \
+                 `cargo xtask server --version redis-7.0` fetches one on Debian 12",
                 binary.display()
             ),
             Self::NotReady { binary, waited, last, log } => write!(

@@ -22,6 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::StartError;
+use crate::port::Reserved;
 use crate::probe;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -52,11 +53,14 @@ exec "$@" </dev/null >>"$log" 2>&1 3<&-
 pub(crate) struct Launch {
     pub(crate) binary: PathBuf,
     pub(crate) dir: PathBuf,
-    pub(crate) port: u16,
+    pub(crate) port: Reserved,
     pub(crate) password: Option<String>,
-    pub(crate) append_only: bool,
+    /// What the server gets after its program's name.
     pub(crate) args: Vec<OsString>,
     pub(crate) remove_dir: bool,
+    /// The second port, if there is one, and what speaks on it.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<(Reserved, crate::tls::Tls)>,
 }
 
 /// What one try gave; a taken port is worth another one.
@@ -72,8 +76,8 @@ pub(crate) fn limit() -> Instant {
 }
 
 impl Launch {
-    /// Starts on the port of `self`, waiting for it if another program has it for a moment (the
-    /// port lies in the range that outgoing connections use too).
+    /// Starts on the port of `self`, waiting for it if another program has it for a moment: see
+    /// `port.rs`.
     pub(crate) fn start_on_port(&self) -> Result<Running, StartError> {
         let until = limit();
         loop {
@@ -100,10 +104,17 @@ impl Launch {
                     let log = self.log_tail(log_start);
                     running.kill();
                     let taken = log.contains("ddress already in use");
-                    let error = StartError::Exited {
-                        binary: self.binary.clone(),
-                        status,
-                        log,
+                    let binary = self.binary.clone();
+                    // Newer servers know the option even where they cannot do it, older ones do not.
+                    let no_tls =
+                        log.contains("Failed finding TLS support") || log.contains(">>> 'tls-port");
+                    let error = match no_tls {
+                        true => StartError::NoTls { binary },
+                        false => StartError::Exited {
+                            binary,
+                            status,
+                            log,
+                        },
                     };
                     return if taken {
                         Outcome::PortTaken(error)
@@ -117,7 +128,7 @@ impl Launch {
                     return Outcome::Failed(StartError::Spawn { binary, source });
                 }
             }
-            let last = match probe::process_id(self.port, self.password.as_deref()) {
+            let last = match probe::process_id(self.port.port(), self.password.as_deref()) {
                 Ok(pid) if pid == running.pid() => return Outcome::Started(running),
                 // Somebody else listens there; our own server is about to notice and end.
                 Ok(pid) => format!("process {pid} answered"),
@@ -159,15 +170,7 @@ impl Launch {
         } else {
             "".as_ref()
         });
-        command.arg(&self.binary);
-        command.args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", ""]);
-        command.arg("--port").arg(self.port.to_string());
-        command.arg("--dir").arg(&self.dir);
-        command.args(["--appendonly", if self.append_only { "yes" } else { "no" }]);
-        if let Some(password) = &self.password {
-            command.args(["--requirepass", password]);
-        }
-        command.args(&self.args);
+        command.arg(&self.binary).args(&self.args);
         // Servers refuse to start under a locale that is not installed.
         command.env("LC_ALL", "C");
         let mut child = command

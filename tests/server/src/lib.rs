@@ -1,4 +1,4 @@
-//! Starts a real Redis or Valkey server for a test and stops it again.
+//! Starts real Redis and Valkey servers for a test, harms them, and stops them again.
 //!
 //! ```no_run
 //! use fusebox_test_server::TestServer;
@@ -18,22 +18,55 @@
 //! start a server carry `redis` in their name, so that `cargo xtask test --no-redis` can name and
 //! skip them.
 //!
-//! Needs a Unix with `sh`. Left to others: Sentinel, Cluster, TLS.
+//! | for | there is |
+//! |---|---|
+//! | one server | [`TestServer`], with TLS by `Builder::tls` (feature `tls`) |
+//! | every release at hand | [`named_servers`] |
+//! | a primary, replicas and Sentinels | [`SentinelSet`] |
+//! | a cluster, and slots on the move | [`ClusterSet`], [`Migration`] |
+//! | harm on the way to a server | `Proxy` (feature `faults`) |
+//! | a network that can be cut | `proxied()` of either set (feature `faults`) |
+//! | a look at a server from outside | [`TestServer::ask`], [`Connection`] |
+//!
+//! Needs a Unix with `sh`.
 
 mod builder;
+mod cluster;
 mod error;
 mod find;
 mod launch;
+#[cfg(feature = "faults")]
+mod network;
+mod port;
 mod probe;
+#[cfg(feature = "faults")]
+mod proxy;
+mod resp;
+mod sentinel;
 mod signal;
+mod slot;
+#[cfg(feature = "tls")]
+mod tls;
+mod wait;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::Builder;
-pub use error::StartError;
+pub use cluster::{ClusterSet, ClusterSetBuilder, Migration};
+pub use error::{SetError, StartError};
 pub use find::{DEFAULT_NAME, ENV, ENV_ALL, NamedServer, find_binary, find_named, named_servers};
+#[cfg(feature = "faults")]
+pub use proxy::Proxy;
+pub use resp::{Connection, Reply};
+#[cfg(feature = "faults")]
+pub use sentinel::Member;
+pub use sentinel::{SentinelSet, SentinelSetBuilder};
+pub use slot::{SLOTS, key_slot};
+#[cfg(feature = "tls")]
+pub use tls::{Identity, Tls};
 
 use launch::{Launch, Running};
 
@@ -68,7 +101,7 @@ impl TestServer {
             None => String::new(),
         };
         Self {
-            url: format!("redis://{login}127.0.0.1:{}", launch.port),
+            url: format!("redis://{login}127.0.0.1:{}", launch.port.port()),
             launch,
             remove_dir,
             running: Mutex::new(Some(running)),
@@ -83,7 +116,17 @@ impl TestServer {
 
     /// The TCP port. The same after a restart.
     pub fn port(&self) -> u16 {
-        self.launch.port
+        self.launch.port.port()
+    }
+
+    /// The port that speaks TLS, and what a client needs for it.
+    ///
+    /// # Panics
+    /// If the server was not started with [`Builder::tls`].
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> &Tls {
+        let tls = self.launch.tls.as_ref();
+        &tls.expect("only a server started with `tls` speaks it").1
     }
 
     /// The server's process id; `None` after [`kill`](Self::kill).
@@ -94,6 +137,27 @@ impl TestServer {
     /// The directory the server works in; its log is `server.log` there.
     pub fn dir(&self) -> &Path {
         &self.launch.dir
+    }
+
+    /// The password clients must give.
+    pub fn password(&self) -> Option<&str> {
+        self.launch.password.as_deref()
+    }
+
+    /// A plain connection that has given the password.
+    ///
+    /// # Errors
+    /// The server does not listen or does not answer within 1 s.
+    pub fn connect(&self) -> io::Result<Connection> {
+        probe::connect(self.port(), self.launch.password.as_deref())
+    }
+
+    /// Sends one command over a connection of its own; a refusal is an error.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect) and [`Connection::ask`].
+    pub fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<Reply> {
+        self.connect()?.ask(words)
     }
 
     /// Kills the server with SIGKILL and waits until it is gone; does nothing when it is already.

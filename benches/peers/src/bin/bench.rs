@@ -9,8 +9,7 @@
 use std::alloc::System;
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use failsafe::CircuitBreaker as _;
@@ -25,6 +24,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ROUNDS: usize = 101;
 const BATCH: u32 = 20_000;
+
+/// Calls of each thread in one batch of several: enough that the threads meet for most of it.
+const SHARED_BATCH: u32 = 50_000;
 
 type Run<'a> = Box<dyn Fn(u32) + Sync + 'a>;
 
@@ -91,21 +93,27 @@ fn suite(title: &str, threads: usize, contenders: &[Contender]) {
 
 /// Nanoseconds per call of the slowest thread.
 fn batch(contender: &Contender, threads: usize) -> f64 {
-    let timed = |barrier: Option<&Barrier>| {
-        if let Some(barrier) = barrier {
-            barrier.wait();
-        }
+    let timed = |calls: u32| {
         let start = Instant::now();
-        (contender.run)(BATCH);
-        start.elapsed().as_nanos() as f64 / f64::from(BATCH)
+        (contender.run)(calls);
+        start.elapsed().as_nanos() as f64 / f64::from(calls)
     };
     if threads == 1 {
-        return timed(None);
+        return timed(BATCH);
     }
-    let barrier = Barrier::new(threads);
+    let waiting = AtomicUsize::new(threads);
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| timed(Some(&barrier))))
+            .map(|_| {
+                scope.spawn(|| {
+                    // Awake when the last one comes: to be woken takes longer than a short batch.
+                    waiting.fetch_sub(1, Ordering::AcqRel);
+                    while waiting.load(Ordering::Acquire) > 0 {
+                        std::thread::yield_now();
+                    }
+                    timed(SHARED_BATCH)
+                })
+            })
             .collect();
         running
             .into_iter()
@@ -186,12 +194,24 @@ fn ours(config: ConfigBuilder) -> Breaker {
         .build()
 }
 
-/// Admits all and judges nothing as bad enough, even if every call fails.
+/// Stays closed although nearly every call fails: both rules would have to hold, and the row ends with each batch.
 fn tolerant() -> ConfigBuilder {
-    // With `All` both would have to hold, and a row of a million is never asked for.
     never()
         .consecutive_failures(400_000)
         .combine(fusebox_breaker::Combine::All)
+}
+
+/// Batches of failures, each ended by a success.
+fn failing<'a>(name: &'static str, breaker: &'a Breaker) -> Contender<'a> {
+    Contender {
+        name,
+        run: Box::new(move |calls| {
+            for _ in 1..calls {
+                let _ = breaker.call(err);
+            }
+            assert!(breaker.call(ok).is_ok(), "it has stayed closed");
+        }),
+    }
 }
 
 // ---- peers -----------------------------------------------------------------------------------------------------------
@@ -342,21 +362,24 @@ fn closed(threads: usize) {
 
 fn failures() {
     let pair = Pair::default();
-    let (count, both) = (
-        ours(never().failure_weight(FailureKind::Error, 0.25)),
-        ours(tolerant()),
-    );
-    let plain = ours(
-        never()
-            .consecutive_failures(400_000)
-            .without_count_window(),
-    );
-    let (recloser, rs, row, rate) = (
+    let weighted = ours(never().failure_weight(FailureKind::Error, 0.25));
+    let both = ours(tolerant());
+    let row = ours(never().consecutive_failures(400_000).without_count_window());
+    let turns = ours(never().consecutive_failures(5).without_count_window());
+    let half = ours(never());
+    let (recloser, rs, failsafe_row, rate) = (
         recloser(),
         circuitbreaker_rs(),
         failsafe_row(),
         failsafe_rate(),
     );
+    let in_turns = |breaker: &Breaker, calls: u32| {
+        for _ in 0..calls / 2 {
+            let _ = breaker.call(err);
+            let _ = breaker.call(ok);
+        }
+        assert!(breaker.call(ok).is_ok(), "it has stayed closed");
+    };
     suite(
         "closed, failure",
         1,
@@ -364,23 +387,22 @@ fn failures() {
             contender("floor: pair of atomic updates", || {
                 let _ = pair.call(err);
             }),
-            contender("ours, count 100, weighted", || {
-                let _ = count.call(err);
-            }),
-            contender("ours, count 100 and consecutive, both to hold", || {
-                let _ = both.call(err);
-            }),
-            contender("ours, consecutive", || {
-                // Ended in time, so that it stays closed.
-                let _ = plain.call(err);
-                let permit = plain.try_acquire_ref().expect("closed");
-                permit.success();
-            }),
+            failing("ours, consecutive", &row),
+            failing("ours, count 100 and consecutive, both to hold", &both),
+            failing("ours, count 100, weighted", &weighted),
+            Contender {
+                name: "ours, consecutive, every second call fails",
+                run: Box::new(|calls| in_turns(&turns, calls)),
+            },
+            Contender {
+                name: "ours, count 100, every second call fails",
+                run: Box::new(|calls| in_turns(&half, calls)),
+            },
             contender("recloser, count 100", || {
                 let _ = recloser.call(err);
             }),
             contender("failsafe, consecutive", || {
-                let _ = row.call(err);
+                let _ = failsafe_row.call(err);
             }),
             contender("failsafe, rate over 30 s", || {
                 let _ = rate.call(err);

@@ -12,11 +12,22 @@ use crate::word::FENCE;
 /// The change detector's sum stops here: far above any limit, far below its field's end.
 const MAX_SUM: u64 = 1 << 40;
 
-/// What only some settings need. In this order: what calls read, what bad calls write, a line's width of what is rare,
-/// and last what every call writes under a slow limit.
+/// What every call writes under a slow limit, in one cache line of its own.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Line {
+    /// The breaker's account, if `has_account`.
+    pub(super) account: AtomicU64,
+    pub(super) cohorts: [AtomicU32; COHORTS],
+}
+
+/// What only some settings need. In this order: what calls read, what bad calls write, what is rare.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Extra {
+    pub(super) line: Line,
+    /// The account lies here and not in the tally.
+    pub(super) has_account: bool,
     /// When the slow path must move the buckets on; the end of time if nothing ticks.
     pub(super) next_tick: AtomicU64,
     pub(super) slow_tick: AtomicU64,
@@ -40,15 +51,19 @@ pub(crate) struct Extra {
     pub(super) carried: [AtomicU32; COHORTS],
     /// Of each cohort, the calls of an epoch before.
     pub(super) stale: [AtomicU32; COHORTS],
-    pub(super) cohorts: [AtomicU32; COHORTS],
 }
 
 /// Failures learned from before the first tuning.
 pub(super) const LEARN_FIRST: u32 = 8;
 
 impl Extra {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, has_account: bool) -> Self {
         let extra = Self {
+            line: Line {
+                account: AtomicU64::new(0),
+                cohorts: std::array::from_fn(|_| AtomicU32::new(0)),
+            },
+            has_account,
             next_tick: AtomicU64::new(0),
             slow: AtomicU64::new(0),
             slow_left: AtomicU64::new(0),
@@ -60,7 +75,6 @@ impl Extra {
             slot: AtomicU32::new(0),
             slow_tick: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
-            cohorts: std::array::from_fn(|_| AtomicU32::new(0)),
             carried: std::array::from_fn(|_| AtomicU32::new(0)),
             stale: std::array::from_fn(|_| AtomicU32::new(0)),
             sum: AtomicU64::new(0),
@@ -163,7 +177,7 @@ impl Extra {
         let slot = usize::from(slot);
         // Read before the call leaves: if an epoch begins in between, one call too few is watched, not too many.
         let stale = self.epoch.load(Relaxed) as u16 != epoch;
-        self.cohorts[slot].fetch_sub(1, AcqRel);
+        self.line.cohorts[slot].fetch_sub(1, AcqRel);
         if stale {
             less(&self.stale[slot]);
         } else if now.as_nanos().saturating_sub(started.as_nanos()) >= limit {
@@ -178,7 +192,7 @@ impl Extra {
     pub(crate) fn forget_flights(&self) {
         self.epoch.fetch_add(1, Relaxed);
         for index in 0..COHORTS {
-            self.stale[index].store(self.cohorts[index].load(Acquire), Relaxed);
+            self.stale[index].store(self.line.cohorts[index].load(Acquire), Relaxed);
             self.carried[index].store(0, Relaxed);
         }
         self.overdue.store(0, Relaxed);
@@ -216,7 +230,7 @@ impl Extra {
 
     /// Calls of a cohort that are watched.
     pub(crate) fn cohort(&self, index: usize) -> u32 {
-        let calls = self.cohorts[index].load(Acquire);
+        let calls = self.line.cohorts[index].load(Acquire);
         calls.saturating_sub(self.stale[index].load(Relaxed))
     }
 

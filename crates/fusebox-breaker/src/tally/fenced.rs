@@ -33,7 +33,7 @@ pub(super) fn peek(cells: &[AtomicU64], place: u32, log_bits: u32, fence: u64) -
 }
 
 /// Writes `value` at `place` and answers what was there; None if a later fence has taken the cell over.
-#[cold]
+#[inline]
 pub(super) fn swap(
     cells: &[AtomicU64],
     place: u32,

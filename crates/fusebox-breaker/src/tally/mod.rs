@@ -35,7 +35,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::outcome::{Counts, FailureKind, Verdict};
 use crate::rules::{Figures, Tallied};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, updated};
 use crate::ticks::Totals;
 use crate::word::{FENCE, FENCE_BITS, Word};
 
@@ -91,6 +91,7 @@ pub(crate) struct Tally {
     ignored: AtomicU64,
     cancelled: AtomicU64,
     rejected: AtomicU64,
+    /// Unless it lies beside the cohorts: see [`Tally::account`].
     account: AtomicU64,
 }
 
@@ -137,13 +138,26 @@ impl Tally {
             extra: OnceLock::new(),
         };
         if needs_extra(config) {
-            tally.extra_or_new(config);
+            let watches = config.slow_calls().is_some();
+            let extra = Extra::new(config, watches);
+            tally.extra.get_or_init(|| Box::new(extra));
         }
         tally
     }
 
     fn extra_or_new(&self, config: &Config) -> &Extra {
-        self.extra.get_or_init(|| Box::new(Extra::new(config)))
+        self.extra
+            .get_or_init(|| Box::new(Extra::new(config, false)))
+    }
+
+    /// The account in force. One that was built with a slow limit has it beside the cohorts for good, so that its
+    /// calls write one cache line; calls without chores need not ask, since such a breaker never lets one be so.
+    #[inline(always)]
+    fn account(&self) -> &AtomicU64 {
+        match self.extra.get() {
+            Some(extra) if extra.has_account => &extra.line.account,
+            _ => &self.account,
+        }
     }
 
     /// The settings the breaker was built with.
@@ -192,25 +206,24 @@ impl Tally {
                 return None;
             }
             let slot = extra.slot.load(Relaxed) as u8;
-            extra.cohorts[usize::from(slot)].fetch_add(1, Relaxed);
+            extra.line.cohorts[usize::from(slot)].fetch_add(1, Relaxed);
             let epoch = extra.epoch.load(Relaxed) as u16;
             return Some((Seat::Cohort(slot, epoch), now));
         }
-        self.enter_plainly()
-            .then(|| (Seat::Account, Timestamp::default()))
+        self.enter_unwatched()
+            .map(|seat| (seat, Timestamp::default()))
     }
 
-    /// Counts a call in flight. Answers false if the account is full.
+    /// Counts a call in flight that no slow limit watches. None if the account is full.
+    #[inline(always)]
+    pub(crate) fn enter_unwatched(&self) -> Option<Seat> {
+        enter(self.account()).then_some(Seat::Account)
+    }
+
+    /// Counts a call in flight that has no chores. Answers false if the account is full.
     #[inline(always)]
     pub(crate) fn enter_plainly(&self) -> bool {
-        let before = self.account.fetch_add(LIVE, Relaxed);
-        (before / LIVE) & LIVE_MASK < MAX_LIVE || self.step_back()
-    }
-
-    #[cold]
-    fn step_back(&self) -> bool {
-        self.account.fetch_sub(LIVE, Relaxed);
-        false
+        enter(&self.account)
     }
 
     /// No longer in flight. `Spilled` calls are the slow path's.
@@ -218,7 +231,7 @@ impl Tally {
     pub(crate) fn leave(&self, word: Word, (seat, started): (Seat, Timestamp), now: Timestamp) {
         match seat {
             Seat::Account => {
-                self.account.fetch_sub(LIVE, AcqRel);
+                self.account().fetch_sub(LIVE, AcqRel);
             }
             Seat::Cohort(slot, epoch) => {
                 if let Some(extra) = self.extra.get() {
@@ -267,6 +280,7 @@ impl Tally {
     #[inline(always)]
     pub(crate) fn succeed_plainly(&self, word: Word) -> Ended {
         let before = self.account.fetch_add(ENDED - LIVE, SeqCst);
+        updated();
         // Of this stretch, and the account is not full.
         let as_ever = (before ^ word.fence()) & (FENCE | PAST_FOLD) == 0;
         // This one first: it only follows `failures`, so if they are equal now, they were so when it was read.
@@ -277,9 +291,34 @@ impl Tally {
         self.succeed_among_failures(word, before)
     }
 
+    /// A success that may have a row to end, a place to clear or a minimum to complete.
     #[inline(never)]
     fn succeed_among_failures(&self, word: Word, before: u64) -> Ended {
+        let params = self.params(word.level());
+        let place = (before >> 32) as u32;
+        let (size, mask) = (params.size.load(Relaxed), params.mask.load(Relaxed));
+        let log_bits = params.log_bits.load(Relaxed);
+        let fence = word.fence();
+        let leaving = place.wrapping_sub(size) & mask;
+        if (before ^ fence) & (FENCE | PAST_FOLD) == 0
+            && place >= params.complete_until.load(Relaxed).max(size)
+            && (self.failures.load(Relaxed) / ROW) & ROW_MASK == 0
+            && peek(self.cells(word.level()), leaving, log_bits, fence) == 0
+        {
+            return Ended::Done;
+        }
         self.weigh(word, before, 0, false)
+    }
+
+    /// Records a failure without chores of the present generation, and says what is left to the slow path.
+    #[inline(never)]
+    pub(crate) fn fail_plainly(&self, word: Word, kind: FailureKind) -> Ended {
+        if kind == FailureKind::TimedOut {
+            self.time_out();
+        }
+        let before = self.account.fetch_add(ENDED - LIVE, SeqCst);
+        let units = self.params(word.level()).weight(kind);
+        self.weigh(word, before, units, false)
     }
 
     /// Records a judged ending of the present generation, and says what is left to the slow path.
@@ -293,9 +332,9 @@ impl Tally {
     ) -> Ended {
         let params = self.params(word.level());
         let before = match seat {
-            Seat::Account => self.account.fetch_add(ENDED - LIVE, SeqCst),
+            Seat::Account => self.account().fetch_add(ENDED - LIVE, SeqCst),
             _ => {
-                let before = self.account.fetch_add(ENDED, SeqCst);
+                let before = self.account().fetch_add(ENDED, SeqCst);
                 self.leave(word, (seat, started), now);
                 before
             }
@@ -314,6 +353,7 @@ impl Tally {
     /// as that count found it.
     #[inline(always)]
     fn weigh(&self, word: Word, before: u64, units: u32, slow: bool) -> Ended {
+        updated();
         let fence = word.fence();
         if before & FENCE != fence {
             return self.late(before & FENCE);
@@ -334,14 +374,12 @@ impl Tally {
     /// The breaker moved on between the reader's look at the state word and its count: takes the count back.
     #[cold]
     fn late(&self, polluted: u64) -> Ended {
-        let mut account = self.account.load(Acquire);
-        while account & FENCE == polluted {
-            match self
-                .account
-                .compare_exchange_weak(account, account - ENDED, AcqRel, Acquire)
-            {
+        let account = self.account();
+        let mut seen = account.load(Acquire);
+        while seen & FENCE == polluted {
+            match account.compare_exchange_weak(seen, seen - ENDED, AcqRel, Acquire) {
                 Ok(_) => return Ended::Late,
-                Err(seen) => account = seen,
+                Err(now) => seen = now,
             }
         }
         // It moved on once more and took the count along into the past.
@@ -371,7 +409,7 @@ impl Tally {
     }
 
     /// A value has left the ring.
-    #[cold]
+    #[inline]
     fn forget(&self, value: u32, log_bits: u32, fence: u64) {
         let (units, slow) = split(value, log_bits);
         if units != 0 {
@@ -387,7 +425,7 @@ impl Tally {
     /// A thread that was held up until its own place had to be cleared does it itself.
     #[inline(always)]
     fn catch_up(&self, word: Word, params: &Params, place: u32) {
-        let behind = ((self.account.load(SeqCst) >> 32) as u32).wrapping_sub(place);
+        let behind = ((self.account().load(SeqCst) >> 32) as u32).wrapping_sub(place);
         let (size, mask) = (params.size.load(Relaxed), params.mask.load(Relaxed));
         // Later still it is another's place, or the account is of another stretch.
         if size < behind && behind <= mask {
@@ -395,7 +433,6 @@ impl Tally {
         }
     }
 
-    #[cold]
     fn clear(&self, word: Word, params: &Params, place: u32) {
         let log_bits = params.log_bits.load(Relaxed);
         if let Some(old) = swap(self.cells(word.level()), place, log_bits, 0, word.fence()) {
@@ -453,7 +490,7 @@ impl Tally {
             || extra.overdue.load(Relaxed) != 0
     }
 
-    #[inline(never)]
+    #[inline]
     fn end_badly(&self, word: Word, flags: u32, place: u32, units: u32, slow: bool) -> Ended {
         let params = self.params(word.level());
         let fence = word.fence();
@@ -484,6 +521,7 @@ impl Tally {
             let Some(before) = add_to(&self.failures, added, fence) else {
                 return Ended::LateFailure;
             };
+            updated();
             if flags & COUNT != 0 {
                 self.catch_up(word, params, place);
             }
@@ -510,6 +548,7 @@ impl Tally {
         Ended::Done
     }
 
+    #[inline(never)]
     fn seems_to_hold(&self, params: &Params, fence: u64) -> bool {
         let limit = self
             .extra
@@ -526,7 +565,7 @@ impl Tally {
 
     /// What the windows hold. Exact while no other thread records; the overdue calls are left to the caller.
     pub(crate) fn figures(&self, params: &Params, fence: u64) -> Figures {
-        let account = self.account.load(Acquire);
+        let account = self.account().load(Acquire);
         let failures = self.failures.load(Relaxed);
         if account & FENCE != fence || failures & FENCE != fence {
             return Figures::default();
@@ -565,7 +604,7 @@ impl Tally {
             .get()
             .map_or(0, |extra| extra.slow.load(Relaxed) / LIVE);
         Totals {
-            ended: (self.account.load(Acquire) >> 32) as u32,
+            ended: (self.account().load(Acquire) >> 32) as u32,
             units: (self.failures.load(Relaxed) >> 32) as u32,
             slow: slow as u32,
         }
@@ -576,7 +615,7 @@ impl Tally {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        (self.account.load(Acquire) >> 32) as u32 >= FOLD
+        (self.account().load(Acquire) >> 32) as u32 >= FOLD
     }
 
     /// Starts a new stretch with empty windows. What the old one counted is added to `past`.
@@ -609,7 +648,7 @@ impl Tally {
         let fence = fence & FENCE;
         let set =
             |account: u64| Some(u64::from(ended) << 32 | account & (LIVE_MASK * LIVE) | fence);
-        let account = match self.account.fetch_update(AcqRel, Acquire, set) {
+        let account = match self.account().fetch_update(AcqRel, Acquire, set) {
             Ok(account) | Err(account) => account,
         };
         past.ended = (past.ended + (account >> 32)).wrapping_sub(u64::from(ended));
@@ -686,7 +725,7 @@ impl Tally {
         let params = self.params(level);
         let (mask, log_bits) = (params.mask.load(Relaxed), params.log_bits.load(Relaxed));
         let size = params.size.load(Relaxed);
-        let ended = (self.account.load(Acquire) >> 32) as u32;
+        let ended = (self.account().load(Acquire) >> 32) as u32;
         let calls = ended.min(size);
         let cells = self.cells(level);
         (ended - calls..ended)
@@ -727,7 +766,7 @@ impl Tally {
     /// The account of calls; `past` holds what ended in earlier stretches.
     pub(crate) fn counts(&self, past: &Past, level: u32) -> Counts {
         let failures = self.failures.load(Acquire);
-        let account = self.account.load(Acquire);
+        let account = self.account().load(Acquire);
         let ended = past.ended.wrapping_add(account >> 32);
         let mut failed = past.failed;
         if self.params(level).one() == 1 {
@@ -737,6 +776,7 @@ impl Tally {
         if let Some(extra) = self.extra.get() {
             failed += extra.failed_calls.load(Relaxed);
             live += extra
+                .line
                 .cohorts
                 .iter()
                 .map(|calls| u64::from(calls.load(Acquire)))
@@ -764,10 +804,14 @@ impl Tally {
 
     /// Whether any admitted call has not ended.
     pub(crate) fn is_idle(&self) -> bool {
-        let in_account = (self.account.load(Acquire) / LIVE) & LIVE_MASK;
-        let in_cohorts = self
-            .extra()
-            .is_some_and(|extra| extra.cohorts.iter().any(|calls| calls.load(Acquire) != 0));
+        let in_account = (self.account().load(Acquire) / LIVE) & LIVE_MASK;
+        let in_cohorts = self.extra().is_some_and(|extra| {
+            extra
+                .line
+                .cohorts
+                .iter()
+                .any(|calls| calls.load(Acquire) != 0)
+        });
         in_account == 0 && !in_cohorts
     }
 }
@@ -780,6 +824,18 @@ pub(crate) struct Past {
     pub(crate) failed: u64,
     /// Calls in flight that did not fit the account.
     pub(crate) spilled: u64,
+}
+
+#[inline(always)]
+fn enter(account: &AtomicU64) -> bool {
+    let before = account.fetch_add(LIVE, Relaxed);
+    (before / LIVE) & LIVE_MASK < MAX_LIVE || step_back(account)
+}
+
+#[cold]
+fn step_back(account: &AtomicU64) -> bool {
+    account.fetch_sub(LIVE, Relaxed);
+    false
 }
 
 fn needs_extra(config: &Config) -> bool {
