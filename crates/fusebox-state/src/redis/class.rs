@@ -75,16 +75,30 @@ pub(crate) fn code(error: &RedisError) -> &str {
     if code != "ERR" {
         return code;
     }
+    let Some(detail) = error.detail() else {
+        return code;
+    };
+    if detail.starts_with("ACL failure in script") {
+        return "NOPERM";
+    }
     // Redis before 7 wraps what a command in a script answered:
     // "Error running script (call to f_…): @user_script:7: @user_script: 7: -OOM command not …".
-    let inner = error.detail().and_then(|detail| {
-        let detail = detail.strip_prefix("Error running script")?;
-        let word = detail.split(' ').find_map(|word| word.strip_prefix('-'))?;
-        word.bytes()
-            .all(|byte| byte.is_ascii_uppercase())
-            .then_some(word)
-    });
+    let inner = detail
+        .strip_prefix("Error running script")
+        .and_then(|rest| {
+            let word = rest.split(' ').find_map(|word| word.strip_prefix('-'))?;
+            let is_code = word.bytes().all(|byte| byte.is_ascii_uppercase());
+            is_code.then_some(word)
+        });
     inner.unwrap_or(code)
+}
+
+/// What the server said, in its words.
+pub(crate) fn said(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
 }
 
 /// What the user may not do, and how it is allowed.
@@ -111,7 +125,7 @@ mod tests {
     use super::*;
     use redis::{RedisResult, Value};
 
-    fn said(line: &str) -> RedisError {
+    fn said_by(line: &str) -> RedisError {
         let parsed: RedisResult<Value> =
             redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
         parsed.and_then(Value::extract_error).unwrap_err()
@@ -134,7 +148,7 @@ mod tests {
             (Class::Failed, "ERR UNKILLABLE EXECABORT"),
         ] {
             for code in codes.split(' ') {
-                assert_eq!(of(&said(&format!("{code} some words"))), class, "{code}");
+                assert_eq!(of(&said_by(&format!("{code} some words"))), class, "{code}");
             }
         }
     }
@@ -143,9 +157,12 @@ mod tests {
     fn a_word_inside_a_script_of_an_old_server_counts() {
         let wrapped = "ERR Error running script (call to f_12ab): @user_script:24: \
                        @user_script: 24: -OOM command not allowed when used memory > 'maxmemory'.";
-        assert_eq!(of(&said(wrapped)), Class::Policy);
+        assert_eq!(of(&said_by(wrapped)), Class::Policy);
+        let denied =
+            "ERR ACL failure in script: User w has no permissions to run the 'hset' command";
+        assert_eq!(of(&said_by(denied)), Class::Configuration);
         let plain = "ERR Error running script (call to f_12ab): @user_script:2: no -good reason";
-        assert_eq!(of(&said(plain)), Class::Failed);
+        assert_eq!(of(&said_by(plain)), Class::Failed);
     }
 
     #[test]
@@ -161,8 +178,8 @@ mod tests {
     #[test]
     fn a_missing_permission_is_named() {
         let command = "NOPERM User w has no permissions to run the 'evalsha' command";
-        assert!(missing_permission(&said(command), "p").contains("+evalsha"));
+        assert!(missing_permission(&said_by(command), "p").contains("+evalsha"));
         let key = "NOPERM No permissions to access a key";
-        assert!(missing_permission(&said(key), "team").contains("~team:*"));
+        assert!(missing_permission(&said_by(key), "team").contains("~team:*"));
     }
 }

@@ -306,10 +306,10 @@ impl RedisConfig {
     }
 
     pub(crate) fn connection(&self) -> AsyncConnectionConfig {
-        // Answers are waited for within our own deadline, which also covers waiting for a connection;
-        // a second clock beside it would only win by chance.
+        // Everybody who connects or asks has a clock of their own, which also covers waiting for a
+        // connection; a second one beside it would only win by chance.
         AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
+            .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE)
     }

@@ -89,7 +89,7 @@ impl Fault {
                 } else {
                     ""
                 };
-                format!("{}: {error}{hint}", config.location_of(at))
+                format!("{}: {}{hint}", config.location_of(at), class::said(error))
             }
             Self::Silent(at, limit) => format!(
                 "no connection to {} within {limit:?}{}",
@@ -99,7 +99,13 @@ impl Fault {
             Self::Answer(at, error) if error.is_io_error() => {
                 format!("{}: {error}", config.location_of(at))
             }
-            Self::Answer(at, error) => format!("{} answered: {error}", config.location_of(at)),
+            Self::Answer(at, error) => {
+                format!(
+                    "{} answered: {}",
+                    config.location_of(at),
+                    class::said(error)
+                )
+            }
             Self::Nowhere(why) | Self::Unfit(why) => why.clone(),
         }
     }

@@ -257,7 +257,8 @@ impl Node {
         Fault::Unfit(format!(
             "{location} cannot promise that a write is on its disk: it needs `appendonly yes`, and \
              either `appendfsync always` or the command WAITAOF (Redis 7.2, any Valkey), allowed to \
-             this user; it answered: {error}"
+             this user; it answered: {}",
+            class::said(error)
         ))
     }
 }

@@ -1,45 +1,47 @@
 //! Each class of error on a real server: what the store does, and what it says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusebox_state::{RedisStore, StateStore, StoreErrorKind};
-use fusebox_test_server::{Proxy, TestServer};
+use fusebox_test_server::{Connection, Proxy, TestServer};
 
 use crate::support::*;
 
-/// Loading a handful of keys takes about this long, and it answers meanwhile.
+/// Loading what it has takes about this long, and it answers meanwhile.
 fn slow_to_load(load: Duration) -> TestServer {
+    const KEYS: u32 = 300;
     let server = TestServer::builder()
         .arg("--enable-debug-command")
         .arg("yes");
     let server = start(server);
-    for n in 0..10 {
-        ask(&server, &format!("SET other:{n} x"));
-    }
-    let per_key = load.as_micros() / 10;
-    ask(&server, &format!("CONFIG SET key-load-delay {per_key}"));
+    // It looks up from loading after each kibibyte.
     ask(
         &server,
         "CONFIG SET loading-process-events-interval-bytes 1024",
     );
+    ask(&server, "CONFIG SET rdbcompression no");
+    ask(&server, &format!("DEBUG POPULATE {KEYS} other 2000"));
+    let per_key = (load / KEYS).as_micros();
+    ask(&server, &format!("CONFIG SET key-load-delay {per_key}"));
     server
 }
 
-/// Loads again what it has; the answer comes when it is done.
-fn reload(server: &TestServer) -> fusebox_test_server::Connection {
+/// Loads again what it has, and returns when it is at it.
+fn reload(server: &TestServer) -> Connection {
     let mut connection = server.connect().unwrap();
     connection.send(&["DEBUG", "RELOAD"]).unwrap();
-    while !ask_kindly(server).is_some_and(|said| said.starts_with("LOADING")) {
+    let until = Instant::now() + LONG;
+    loop {
+        let said = server.ask(&["GET", "x"]);
+        if said
+            .as_ref()
+            .is_err_and(|error| error.to_string().contains("LOADING"))
+        {
+            return connection;
+        }
+        assert!(Instant::now() < until, "it does not load: {said:?}");
         std::thread::yield_now();
     }
-    connection
-}
-
-fn ask_kindly(server: &TestServer) -> Option<String> {
-    server
-        .ask(&["GET", "x"])
-        .err()
-        .map(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -124,10 +126,14 @@ async fn a_disk_that_fails_refuses_writes_whole() {
     let p = partition("run");
     assert!(store.commit(&p, put("a", b"")).await.unwrap().is_applied());
     ask(&server, "BGSAVE");
-    while !ask(&server, "INFO persistence")
-        .text()
-        .contains("rdb_last_bgsave_status:err")
-    {
+    let until = Instant::now() + LONG;
+    let failed = || {
+        ask(&server, "INFO persistence")
+            .text()
+            .contains("rdb_last_bgsave_status:err")
+    };
+    while !failed() {
+        assert!(Instant::now() < until, "the snapshot does not fail");
         std::thread::yield_now();
     }
     let error = store.commit(&p, put("a", b"")).await.unwrap_err();
