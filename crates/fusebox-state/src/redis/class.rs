@@ -78,7 +78,10 @@ pub(crate) fn code(error: &RedisError) -> &str {
     let Some(detail) = error.detail() else {
         return code;
     };
-    if detail.starts_with("ACL failure in script") {
+    // The second is how Redis before 7 says it.
+    if detail.starts_with("ACL failure in script")
+        || detail.contains("The user executing the script can't")
+    {
         return "NOPERM";
     }
     // Redis before 7 wraps what a command in a script answered:
@@ -105,19 +108,20 @@ pub(crate) fn said(error: &RedisError) -> String {
 pub(crate) fn missing_permission(error: &RedisError, prefix: &str) -> String {
     let detail = error.detail().unwrap_or_default();
     // "… has no permissions to run the 'hset' command", "… to access a key", "… a channel".
-    match detail
-        .split('\'')
-        .nth(1)
-        .filter(|_| detail.contains("command"))
-    {
-        Some(command) => {
-            format!("the user may not run `{command}`; grant it with ACL SETUSER … +{command}")
-        }
-        None if detail.contains("key") => {
-            format!("the user may not touch the keys; grant them with ACL SETUSER … ~{prefix}:*")
-        }
-        None => "the user lacks the permission that the cause names; grant it".to_owned(),
+    let quoted = detail
+        .split_once("the '")
+        .and_then(|(_, rest)| rest.split_once("' command"));
+    if let Some((command, _)) = quoted {
+        return format!("the user may not run `{command}`; grant it with ACL SETUSER … +{command}");
     }
+    let grant = if detail.contains("channel") {
+        format!("use the channel; grant it with ACL SETUSER … &{prefix}:*")
+    } else if detail.contains("key") {
+        format!("touch the keys; grant them with ACL SETUSER … ~{prefix}:*")
+    } else {
+        "run a command of the scripts; grant +@read +@write +@scripting +@pubsub".to_owned()
+    };
+    format!("the user may not {grant}")
 }
 
 #[cfg(test)]
@@ -161,6 +165,10 @@ mod tests {
         let denied =
             "ERR ACL failure in script: User w has no permissions to run the 'hset' command";
         assert_eq!(of(&said_by(denied)), Class::Configuration);
+        let denied = "ERR Error running script (call to f_12ab): @user_script:9: @user_script: 9: The \
+                      user executing the script can't run this command or subcommand";
+        assert_eq!(of(&said_by(denied)), Class::Configuration);
+        assert!(missing_permission(&said_by(denied), "p").contains("+@write"));
         let plain = "ERR Error running script (call to f_12ab): @user_script:2: no -good reason";
         assert_eq!(of(&said_by(plain)), Class::Failed);
     }
@@ -179,6 +187,8 @@ mod tests {
     fn a_missing_permission_is_named() {
         let command = "NOPERM User w has no permissions to run the 'evalsha' command";
         assert!(missing_permission(&said_by(command), "p").contains("+evalsha"));
+        let channel = "NOPERM No permissions to access a channel";
+        assert!(missing_permission(&said_by(channel), "team").contains("&team:*"));
         let key = "NOPERM No permissions to access a key";
         assert!(missing_permission(&said_by(key), "team").contains("~team:*"));
     }

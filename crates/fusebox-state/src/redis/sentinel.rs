@@ -155,8 +155,9 @@ impl Sentinel {
     fn refused(&self, sentinel: &Address, fault: Fault) -> Fault {
         match &fault {
             Fault::Connect(_, error) if tls::advice(error).is_none() => Fault::Unfit(format!(
-                "the Sentinel at {sentinel} refuses us ({error}); Sentinels have logins of their \
-                     own: give sentinel_user and sentinel_password"
+                "the Sentinel at {sentinel} refuses us ({}); Sentinels have logins of their own: \
+                 give sentinel_user and sentinel_password",
+                class::said(error)
             )),
             _ => fault,
         }

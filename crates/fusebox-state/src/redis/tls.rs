@@ -93,7 +93,8 @@ mod with_tls {
         let cause = inner.downcast_ref::<io::Error>()?.get_ref()?;
         Some(match cause.downcast_ref::<rustls::Error>()? {
             rustls::Error::InvalidCertificate(reason) => match reason {
-                CertificateError::UnknownIssuer => {
+                // The second: one of the same name as the right one.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                     "the server's certificate is signed by an authority that is not trusted; name \
                      the right one with ?ca=PATH"
                 }
@@ -151,4 +152,58 @@ impl Tls {
 #[cfg(not(feature = "redis-tls"))]
 pub(crate) fn advice(_: &redis::RedisError) -> Option<&'static str> {
     None
+}
+
+#[cfg(all(test, feature = "redis-tls"))]
+mod tests {
+    use std::io;
+
+    use redis::RedisError;
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+    fn advice(error: Error) -> Option<&'static str> {
+        super::advice(&RedisError::from(io::Error::other(error)))
+    }
+
+    #[test]
+    fn every_failed_handshake_says_what_to_change() {
+        for (error, word) in [
+            (
+                Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                "?ca=",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::Expired),
+                "renew",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidYet),
+                "clocks",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::NotValidForName),
+                "name",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::Revoked),
+                "replace",
+            ),
+            (
+                Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                "`redis`",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::CertificateRequired),
+                "?cert=",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::UnknownCA),
+                "our certificate",
+            ),
+        ] {
+            let said = advice(error.clone()).unwrap_or_default();
+            assert!(said.contains(word), "{error}: {said}");
+        }
+        assert_eq!(advice(Error::DecryptError), None);
+    }
 }
