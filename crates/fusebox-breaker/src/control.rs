@@ -17,7 +17,7 @@ use crate::snapshot::{Forced, Snapshot};
 use crate::tally::{Ended, Past, Seat, Tally};
 use crate::ticks::{self, Ticks, Totals};
 use crate::transition::{Reason, millis_up};
-use crate::word::{Chores, Word};
+use crate::word::{Chores, MAX_RESTORED_GENERATION, Word};
 
 /// While every probe slot is taken, callers are told to look again after this part of the open wait.
 const PROBE_POLLS_PER_WAIT: u32 = 4;
@@ -736,7 +736,9 @@ impl Control {
             }
         };
         self.openings = snapshot.openings;
-        self.generation = self.generation.max(snapshot.generation);
+        // One that no breaker ever had would not fit into the word, and no verdict would count any more.
+        let stored = snapshot.generation.min(MAX_RESTORED_GENERATION);
+        self.generation = self.generation.max(stored);
         self.enter(tally, phase, Reason::Restored, now);
         // A start with nothing to take over is not news.
         self.moves

@@ -13,7 +13,8 @@ pub struct Snapshot {
     /// State when it was taken. A half-open breaker is restored as open with its probe due at once, since its probes
     /// are lost with the process.
     pub state: State,
-    /// Generation when it was taken; the restored breaker starts above it.
+    /// Generation when it was taken; the restored breaker starts above it. More than 2^42 can only be damage, and is
+    /// read as 2^42.
     pub generation: u64,
     /// Open: milliseconds until a probe is due. Overridden: until it expires, none if never. Rounded up, so that
     /// storing never shortens a deadline.

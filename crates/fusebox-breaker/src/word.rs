@@ -19,6 +19,9 @@ const ENDS: u64 = 1 << 8;
 const FENCE_SHIFT: u32 = 9;
 const GENERATION_SHIFT: u32 = 21;
 
+/// The largest generation that is taken over from outside. It leaves as many again for those to come.
+pub(crate) const MAX_RESTORED_GENERATION: u64 = 1 << (u64::BITS - GENERATION_SHIFT - 1);
+
 /// Bits of a fence. It grows with every generation and every change of layout; a thread would have to stall between
 /// two instructions for 4,096 of them to be taken for one of the present.
 pub(crate) const FENCE_BITS: u32 = 12;

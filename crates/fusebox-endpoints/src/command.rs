@@ -17,7 +17,7 @@ use tokio::process::Command;
 use self::output::{Stderr, Stdout};
 use self::process::{Ended, Process};
 
-pub use self::output::OutputFormat;
+pub use self::output::{OutputFormat, UnreadableOutput};
 pub use self::shim::enter_shim_if_asked;
 
 /// Most bytes of standard output kept, unless told otherwise: far more than a reply should have,

@@ -31,4 +31,4 @@
 mod command;
 
 #[cfg(all(feature = "command", unix))]
-pub use command::{CommandAgent, OutputFormat, enter_shim_if_asked};
+pub use command::{CommandAgent, OutputFormat, UnreadableOutput, enter_shim_if_asked};

@@ -18,9 +18,11 @@ impl RunId {
     pub fn generate(workflow: &str) -> Self {
         let stamp = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let stamp: String = stamp.chars().filter(char::is_ascii_digit).collect();
-        let short: String = workflow
-            .chars()
-            .map(|c| if is_plain(c) { c } else { '-' })
+        // No name begins with a dot: its directory would be hidden.
+        let is_kept = |at: usize, c: char| is_plain(c) && (at > 0 || c != '.');
+        let chars = workflow.chars().enumerate();
+        let short: String = chars
+            .map(|(at, c)| if is_kept(at, c) { c } else { '-' })
             .take(32)
             .collect();
         let random = WriteId::random();
@@ -81,6 +83,15 @@ mod tests {
         let id = RunId::generate("workspace review/1");
         assert_eq!(id.as_str().parse(), Ok(id.clone()), "{id}");
         assert!(id.as_str().starts_with("workspace-review-1-2"), "{id}");
+    }
+
+    /// Such a run could be started and was then neither listed nor resumed.
+    #[test]
+    fn a_name_generated_for_a_workflow_that_begins_with_a_dot_is_a_name() {
+        for workflow in [".hidden", "..", ""] {
+            let id = RunId::generate(workflow);
+            assert_eq!(id.as_str().parse(), Ok(id.clone()), "{id}");
+        }
     }
 
     #[test]

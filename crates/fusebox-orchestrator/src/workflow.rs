@@ -116,12 +116,37 @@ impl Step {
 /// # Ok::<(), fusebox_orchestrator::WorkflowError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Workflow {
     name: String,
     objective_ms: u64,
     /// In an order in which each step comes after all it takes from.
     steps: Vec<Step>,
     outputs: Vec<String>,
+}
+
+/// A workflow as a store gives it back, checked like one that a program builds. The order of one that was built is kept,
+/// and so its fingerprint.
+#[derive(Deserialize)]
+struct Written {
+    name: String,
+    objective_ms: u64,
+    steps: Vec<Step>,
+    outputs: Vec<String>,
+}
+
+impl TryFrom<Written> for Workflow {
+    type Error = WorkflowError;
+
+    fn try_from(written: Written) -> Result<Self, WorkflowError> {
+        let empty =
+            Self::builder(written.name).objective(Duration::from_millis(written.objective_ms));
+        let steps = written.steps.into_iter();
+        steps
+            .fold(empty, WorkflowBuilder::step)
+            .outputs(written.outputs)
+            .build()
+    }
 }
 
 /// How long a run may take unless its workflow says otherwise.
@@ -247,7 +272,8 @@ impl WorkflowBuilder {
         self
     }
 
-    /// The time within which a run must have its outputs. Defaults to [`DEFAULT_OBJECTIVE`].
+    /// The time within which a run must have its outputs, kept in whole milliseconds, rounded up. Defaults to
+    /// [`DEFAULT_OBJECTIVE`].
     pub fn objective(mut self, objective: Duration) -> Self {
         self.objective = objective;
         self
@@ -286,7 +312,8 @@ impl WorkflowBuilder {
                 step: missing.clone(),
             });
         }
-        let objective_ms = u64::try_from(self.objective.as_millis()).unwrap_or(u64::MAX);
+        let objective_ms = self.objective.as_nanos().div_ceil(1_000_000);
+        let objective_ms = u64::try_from(objective_ms).unwrap_or(u64::MAX);
         Ok(Workflow {
             name: self.name,
             objective_ms,
@@ -441,6 +468,31 @@ fn sinks(steps: &[Step]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_objective_below_a_millisecond_is_not_zero() {
+        let workflow = Workflow::builder("w")
+            .step(Step::new("a"))
+            .objective(Duration::from_micros(500));
+        let workflow = workflow.build().expect("it is good");
+        assert_eq!(workflow.objective(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_stored_workflow_keeps_its_order_and_is_refused_if_an_edge_leads_nowhere() {
+        let workflow = Workflow::builder("w")
+            .step(Step::new("b").requires(["a"]))
+            .step(Step::new("c"))
+            .step(Step::new("a"))
+            .build()
+            .expect("it is good");
+        let stored = serde_json::to_string(&workflow).expect("it can be written");
+        let read: Workflow = serde_json::from_str(&stored).expect("it was written");
+        assert_eq!(read, workflow);
+        let damaged = stored.replace("\"requires\":[\"a\"]", "\"requires\":[\"z\"]");
+        let error = serde_json::from_str::<Workflow>(&damaged).expect_err("damaged");
+        assert!(error.to_string().contains("takes from `z`"), "{error}");
+    }
 
     #[test]
     fn a_cycle_is_named_in_the_direction_of_the_edges() {

@@ -167,7 +167,7 @@ impl ClusterSet {
     fn finds_all_well(&self, number: usize) -> Result<(), String> {
         let node = &self.nodes[number];
         let ask = |words: &[&str]| {
-            let reply = node.ask(words);
+            let reply = node.ask_briefly(words);
             reply.map_err(|error| format!("node {number}, {words:?}: {error}"))
         };
         let info = ask(&["CLUSTER", "INFO"])?;
@@ -192,7 +192,12 @@ impl ClusterSet {
     fn named_owner(&self, slot: u16) -> Result<usize, String> {
         let answers: Vec<Option<String>> = self
             .running()
-            .map(|n| owner_in(&self.nodes[n].ask(&["CLUSTER", "SLOTS"]).ok()?, slot))
+            .map(|n| {
+                owner_in(
+                    &self.nodes[n].ask_briefly(&["CLUSTER", "SLOTS"]).ok()?,
+                    slot,
+                )
+            })
             .collect();
         let votes = |id: &String| answers.iter().filter(|it| it.as_ref() == Some(id)).count();
         (0..self.nodes.len())
@@ -204,7 +209,7 @@ impl ClusterSet {
     fn wait_for_owner(&self, slot: u16, node: usize) -> Result<(), SetError> {
         until("all nodes agree on the owner", LIMIT, || {
             for number in self.running() {
-                let reply = self.nodes[number].ask(&["CLUSTER", "SLOTS"]);
+                let reply = self.nodes[number].ask_briefly(&["CLUSTER", "SLOTS"]);
                 let named = owner_in(&reply.map_err(|error| error.to_string())?, slot);
                 if named.as_ref() != Some(&self.ids[node]) {
                     return Err(format!("node {number} names {named:?}"));

@@ -91,6 +91,18 @@ pub enum SetError {
     },
 }
 
+impl SetError {
+    /// Adds the servers' own words to what was not reached.
+    pub(crate) fn with_logs(mut self, logs: &[String]) -> Self {
+        if let Self::NotReached { last, .. } = &mut self {
+            for (number, log) in logs.iter().enumerate() {
+                *last += &format!("\nthe log of {number} ends with\n{log}");
+            }
+        }
+        self
+    }
+}
+
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

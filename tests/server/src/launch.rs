@@ -190,7 +190,8 @@ impl Launch {
         self.dir.join("server.log")
     }
 
-    fn log_tail(&self, start: u64) -> String {
+    /// The end of what was logged after the first `start` bytes.
+    pub(crate) fn log_tail(&self, start: u64) -> String {
         let written = File::open(self.log()).and_then(|mut file| {
             io::copy(&mut (&mut file).take(start), &mut io::sink())?;
             let mut bytes = Vec::new();

@@ -147,9 +147,9 @@ impl TestServer {
     /// A plain connection that has given the password.
     ///
     /// # Errors
-    /// The server does not listen or does not answer within 1 s.
+    /// The server does not listen or does not answer within 10 s.
     pub fn connect(&self) -> io::Result<Connection> {
-        probe::connect(self.port(), self.launch.password.as_deref())
+        probe::connect(self.port(), self.password(), resp::PATIENCE)
     }
 
     /// Sends one command over a connection of its own; a refusal is an error.
@@ -158,6 +158,16 @@ impl TestServer {
     /// As [`connect`](Self::connect) and [`Connection::ask`].
     pub fn ask<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<Reply> {
         self.connect()?.ask(words)
+    }
+
+    /// Like [`ask`](Self::ask), for a question that will be asked again: it waits at most 1 s.
+    pub(crate) fn ask_briefly<W: AsRef<[u8]>>(&self, words: &[W]) -> io::Result<Reply> {
+        probe::connect(self.port(), self.password(), probe::PATIENCE)?.ask(words)
+    }
+
+    /// The last lines of the server's log.
+    pub fn log_tail(&self) -> String {
+        self.launch.log_tail(0)
     }
 
     /// Kills the server with SIGKILL and waits until it is gone; does nothing when it is already.

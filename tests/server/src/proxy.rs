@@ -25,7 +25,8 @@ pub(crate) use control::Reach;
 ///
 /// It starts passing. Each fault holds until the next one or [`pass`](Self::pass); whatever a
 /// client writes after a fault's method has returned meets that fault. Bytes go through as they
-/// are, TLS included. Dropping the proxy closes its listener and all connections.
+/// are, TLS included. While the server is down, connections are taken and reset. Dropping the proxy
+/// closes its listener and all connections.
 ///
 /// | method | new connections | open connections |
 /// |---|---|---|

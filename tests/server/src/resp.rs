@@ -6,12 +6,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long a connection waits for its peer by default.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection waits for its peer by default: more than a busy machine needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a server, or to what stands in front of one.
 ///
-/// Plain TCP and RESP 2. Connecting, reading and writing each wait at most 1 s at a time.
+/// Plain TCP and RESP 2. Connecting, reading and writing each wait at most 10 s at a time.
 #[derive(Debug)]
 pub struct Connection {
     stream: BufReader<TcpStream>,
@@ -38,7 +38,7 @@ impl Connection {
     /// Connects to a port of 127.0.0.1.
     ///
     /// # Errors
-    /// Nobody listens there, or does not take the connection within 1 s.
+    /// Nobody listens there, or does not take the connection within 10 s.
     pub fn open(port: u16) -> io::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -83,7 +83,7 @@ impl Connection {
     /// Sends one command without waiting for its reply.
     ///
     /// # Errors
-    /// The connection broke or takes nothing for 1 s.
+    /// The connection broke or takes nothing for 10 s.
     pub fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<()> {
         let mut request = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {

@@ -110,9 +110,7 @@ impl SentinelSet {
     /// # Errors
     /// [`SetError::NotReached`]: no majority names one of ours.
     pub fn primary(&self) -> Result<usize, SetError> {
-        until("a primary most Sentinels agree on", LIMIT, || {
-            self.named_primary()
-        })
+        self.until("a primary most Sentinels agree on", || self.named_primary())
     }
 
     /// Waits until most Sentinels name another primary than `old` and it takes writes; gives it.
@@ -120,7 +118,7 @@ impl SentinelSet {
     /// # Errors
     /// [`SetError::NotReached`] after a minute.
     pub fn primary_after(&self, old: usize) -> Result<usize, SetError> {
-        until("another primary", LIMIT, || {
+        self.until("another primary", || {
             let named = self.named_primary()?;
             if named == old {
                 return Err(format!("node {named} is named"));
@@ -135,17 +133,30 @@ impl SentinelSet {
     /// [`SetError::NotReached`]: no Sentinel does so, or no new primary comes of it.
     pub fn failover(&self) -> Result<usize, SetError> {
         let old = self.primary()?;
-        until("a failover begins", LIMIT, || {
-            let mut refusals = Vec::new();
-            for sentinel in &self.sentinels {
-                match sentinel.ask(&["SENTINEL", "FAILOVER", &self.name]) {
-                    Ok(_) => return Ok(()),
-                    Err(error) => refusals.push(error.to_string()),
-                }
+        self.until("another primary after a failover", || {
+            let refusal = self.order_failover(old);
+            match self.named_primary()? {
+                same if same == old => Err(format!("node {same} is named, {refusal:?}")),
+                new => self.has_role(new, "master").map(|()| new),
             }
-            Err(refusals.join("; "))
-        })?;
-        self.primary_after(old)
+        })
+    }
+
+    /// Tells the first Sentinel that answers, and none but it: several at once would each promote
+    /// a replica. It may give an attempt up, so it is told again for as long as it names the old
+    /// primary; during an attempt it refuses.
+    fn order_failover(&self, old: usize) -> Result<(), String> {
+        let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &self.name];
+        let (sentinel, named) = self
+            .sentinels
+            .iter()
+            .find_map(|sentinel| Some((sentinel, sentinel.ask_briefly(&question).ok()?)))
+            .ok_or("no Sentinel answers")?;
+        if port_of(&named) != Some(self.node_port(old)) {
+            return Ok(());
+        }
+        let order = ["SENTINEL", "FAILOVER", &self.name];
+        sentinel.ask_briefly(&order).map(drop).map_err(shown)
     }
 
     /// Waits until all is as after the start: every Sentinel that runs sees a healthy primary, the
@@ -156,7 +167,7 @@ impl SentinelSet {
     /// # Errors
     /// [`SetError::NotReached`] after a minute, with what is still missing.
     pub fn wait_until_steady(&self) -> Result<usize, SetError> {
-        until("a steady set", LIMIT, || {
+        self.until("a steady set", || {
             let primary = self.named_primary()?;
             let replicas: Vec<usize> = (0..self.nodes.len())
                 .filter(|n| *n != primary && self.nodes[*n].pid().is_some())
@@ -172,12 +183,24 @@ impl SentinelSet {
         })
     }
 
+    /// Waits; the error tells what the Sentinels were at.
+    fn until<T>(
+        &self,
+        wanted: &str,
+        question: impl FnMut() -> Result<T, String>,
+    ) -> Result<T, SetError> {
+        until(wanted, LIMIT, question).map_err(|error| {
+            let logs = self.sentinels.iter().map(TestServer::log_tail);
+            error.with_logs(&logs.collect::<Vec<_>>())
+        })
+    }
+
     fn named_primary(&self) -> Result<usize, String> {
         let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", &self.name];
         let answers: Vec<_> = self
             .sentinels
             .iter()
-            .map(|sentinel| port_of(&sentinel.ask(&question).ok()?))
+            .map(|sentinel| port_of(&sentinel.ask_briefly(&question).ok()?))
             .collect();
         (0..self.nodes.len())
             .find(|n| {
@@ -190,7 +213,7 @@ impl SentinelSet {
     }
 
     fn has_role(&self, node: usize, role: &str) -> Result<(), String> {
-        let reply = self.nodes[node].ask(&["ROLE"]).map_err(shown)?;
+        let reply = self.nodes[node].ask_briefly(&["ROLE"]).map_err(shown)?;
         match reply.items().first().map(Reply::text).as_deref() {
             Some(found) if found == role => Ok(()),
             found => Err(format!("node {node} is {found:?}")),
@@ -199,7 +222,7 @@ impl SentinelSet {
 
     fn follows(&self, replica: usize, primary: usize) -> Result<(), String> {
         let info = self.nodes[replica]
-            .ask(&["INFO", "replication"])
+            .ask_briefly(&["INFO", "replication"])
             .map_err(shown)?;
         let follows = info.line("master_port") == Some(self.node_port(primary).to_string())
             && info.line("master_link_status").as_deref() == Some("up");
@@ -217,7 +240,7 @@ impl SentinelSet {
         replicas: &[usize],
     ) -> Result<(), String> {
         let ask = |what: &str| {
-            let reply = sentinel.ask(&["SENTINEL", what, &self.name]);
+            let reply = sentinel.ask_briefly(&["SENTINEL", what, &self.name]);
             reply.map_err(|error| format!("SENTINEL {what}: {error}"))
         };
         let master = ask("MASTER")?;

@@ -37,7 +37,11 @@ fn every_redis_release_makes_a_whole_cluster_that_agrees_on_slots() {
 #[test]
 fn a_slot_half_way_answers_ask_in_every_redis_release_and_moved_at_the_end() {
     for server in named_servers().unwrap() {
-        let set = ClusterSet::builder().binary(&server.path).start().unwrap();
+        let set = ClusterSet::builder()
+            .binary(&server.path)
+            .replicas(1)
+            .start()
+            .unwrap();
         let key = set.key_on(0, "stays");
         let gone = key.replace("stays", "gone");
         for key in [&key, &gone] {

@@ -157,7 +157,7 @@ fn a_sliced_redis_reply_arrives_whole() {
 }
 
 #[test]
-fn a_cut_redis_network_is_silent_and_forgets_new_connections() {
+fn a_redis_server_behind_a_cut_is_silent_and_new_connections_are_forgotten() {
     let (server, proxy) = pair();
     let mut early = Connection::open(proxy.port()).unwrap();
     early.ask(&["PING"]).unwrap();

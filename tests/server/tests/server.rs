@@ -153,61 +153,78 @@ fn a_program_that_is_no_server_is_refused_with_its_words() {
     assert!(error.to_string().contains("--port"), "{error}");
 }
 
-/// A process that owns a server, and what it said about it.
+/// A process that owns servers, and what it said about them.
 struct Owner {
     child: Child,
-    port: u16,
-    dir: PathBuf,
+    servers: Vec<(u16, PathBuf)>,
 }
 
 impl Owner {
-    fn start() -> Self {
+    fn start(of: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fusebox-test-server"))
+            .args(of)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let words: Vec<&str> = line.trim_end().splitn(3, ' ').collect();
-        let [url, _pid, dir] = words[..] else {
-            panic!("what is `{line}`?")
-        };
-        let port = url.rsplit(':').next().unwrap().parse().unwrap();
-        Self {
-            child,
-            port,
-            dir: Path::new(dir).to_owned(),
-        }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let servers = lines
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .map(|line| {
+                let words: Vec<&str> = line.splitn(3, ' ').collect();
+                let [url, _pid, dir] = words[..] else {
+                    panic!("what is `{line}`?")
+                };
+                let port = url.rsplit(':').next().unwrap().parse().unwrap();
+                (port, Path::new(dir).to_owned())
+            })
+            .collect();
+        Self { child, servers }
     }
 }
 
 #[test]
 fn no_redis_server_outlives_a_killed_test_process() {
-    let mut owner = Owner::start();
-    let mut stream = TcpStream::connect(("127.0.0.1", owner.port)).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    owner.child.kill().unwrap();
-    owner.child.wait().unwrap();
-    // The server's end closes the connection, so this returns when it has died.
-    let end = stream.read(&mut [0; 16]);
-    assert!(
-        matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
-    );
-    while owner.dir.exists() {
-        std::thread::yield_now();
+    for (of, count) in [(&[][..], 1), (&["sentinel"], 6), (&["cluster"], 3)] {
+        let mut owner = Owner::start(of);
+        assert_eq!(owner.servers.len(), count, "{of:?}");
+        let streams: Vec<TcpStream> = owner
+            .servers
+            .iter()
+            .map(|(port, _)| TcpStream::connect(("127.0.0.1", *port)).unwrap())
+            .collect();
+        owner.child.kill().unwrap();
+        owner.child.wait().unwrap();
+        for mut stream in streams {
+            stream
+                .set_read_timeout(Some(Duration::from_secs(30)))
+                .unwrap();
+            // The server's end closes the connection, so this returns when it has died.
+            let end = stream.read(&mut [0; 16]);
+            assert!(
+                matches!(end, Ok(0))
+                    || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+            );
+        }
+        for (_, dir) in &owner.servers {
+            while dir.exists() {
+                std::thread::yield_now();
+            }
+        }
     }
 }
 
 #[test]
-fn a_redis_server_ends_with_an_owner_that_ends_well() {
-    let mut owner = Owner::start();
-    drop(owner.child.stdin.take());
-    assert!(owner.child.wait().unwrap().success());
-    assert!(TcpStream::connect(("127.0.0.1", owner.port)).is_err());
-    assert!(!owner.dir.exists());
+fn redis_servers_end_with_an_owner_that_ends_well() {
+    for of in [&[][..], &["sentinel"], &["cluster"]] {
+        let mut owner = Owner::start(of);
+        assert!(!owner.servers.is_empty(), "{of:?}");
+        drop(owner.child.stdin.take());
+        assert!(owner.child.wait().unwrap().success());
+        for (port, dir) in &owner.servers {
+            assert!(TcpStream::connect(("127.0.0.1", *port)).is_err());
+            assert!(!dir.exists());
+        }
+    }
 }

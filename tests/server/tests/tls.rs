@@ -129,7 +129,7 @@ fn a_plain_client_gets_nothing_from_a_tls_redis_port() {
 }
 
 #[test]
-fn a_proxy_carries_tls_to_redis_and_counts_no_requests() {
+fn a_proxy_carries_a_tls_redis_connection_and_counts_no_requests() {
     let server = server();
     let proxy = Proxy::to_port(server.tls().port()).unwrap();
     let client = trusting(server.tls().ca_pem());

@@ -600,6 +600,21 @@ fn rule_10_an_open_breaker_is_restored_with_its_remaining_time() {
     );
 }
 
+/// Generations are packed into a word; one from a damaged store did not fit, and no verdict counted any more.
+#[test]
+fn rule_10_a_generation_that_no_breaker_had_leaves_the_restored_one_working() {
+    for generation in [1 << 43, u64::MAX] {
+        let mut snapshot = bench(plain()).breaker.snapshot();
+        snapshot.generation = generation;
+        let bench = bench(plain().consecutive_failures(2));
+        bench.breaker.restore(&snapshot);
+        bench.fail();
+        bench.fail();
+        assert_eq!(bench.breaker.state(), State::Open);
+        assert!(bench.breaker.generation() > 1 << 42);
+    }
+}
+
 #[test]
 fn rule_10_a_half_open_breaker_is_restored_open_with_its_probe_due() {
     let before = bench(plain());

@@ -32,14 +32,25 @@ pub enum OutputFormat {
     Text,
 }
 
+/// Why an output is no reply. Its text goes on where a sentence names the program: "printed …".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnreadableOutput(String);
+
 impl OutputFormat {
-    pub(super) fn read(self, bytes: Vec<u8>) -> Result<Value, String> {
+    /// The reply that a program's whole standard output is.
+    ///
+    /// # Errors
+    /// [`UnreadableOutput`] says what was printed instead.
+    pub fn read(self, bytes: Vec<u8>) -> Result<Value, UnreadableOutput> {
         if self == Self::Json {
             return serde_json::from_slice(&bytes).map_err(|error| no_json(&bytes, &error));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            format!("printed something that is not utf-8, at byte {at} of its standard output")
+            UnreadableOutput(format!(
+                "printed something that is not utf-8, at byte {at} of its standard output"
+            ))
         })?;
         Ok(match self {
             Self::Lines => json!({"lines": text.lines().collect::<Vec<_>>()}),
@@ -48,16 +59,17 @@ impl OutputFormat {
     }
 }
 
-fn no_json(bytes: &[u8], error: &serde_json::Error) -> String {
+fn no_json(bytes: &[u8], error: &serde_json::Error) -> UnreadableOutput {
     if bytes.trim_ascii().is_empty() {
-        return "printed nothing, expected one json document on its standard output".to_owned();
+        let nothing = "printed nothing, expected one json document on its standard output";
+        return UnreadableOutput(nothing.to_owned());
     }
     let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
     let dots = if shown.len() < bytes.len() { "..." } else { "" };
-    format!(
+    UnreadableOutput(format!(
         "printed something that is not one json document: {error}; it begins with {:?}{dots}",
         String::from_utf8_lossy(shown)
-    )
+    ))
 }
 
 /// Why reading was given up; the program is to be killed.
@@ -204,7 +216,10 @@ mod tests {
 
     #[test]
     fn an_error_says_what_was_printed_instead_of_json() {
-        let read = |text: &str| OutputFormat::Json.read(text.into()).expect_err("no json");
+        let read = |text: &str| {
+            let error = OutputFormat::Json.read(text.into());
+            error.expect_err("no json").to_string()
+        };
         assert_eq!(
             read(" \n"),
             "printed nothing, expected one json document on its standard output"
@@ -226,7 +241,8 @@ mod tests {
         let text = OutputFormat::Text.read(b"a\nb\n".to_vec());
         assert_eq!(text, Ok(json!({"text": "a\nb\n"})));
         let binary = OutputFormat::Text.read(b"ab\xff".to_vec());
-        assert!(binary.expect_err("not utf-8").contains("at byte 2"));
+        let error = binary.expect_err("not utf-8").to_string();
+        assert!(error.contains("at byte 2"), "{error}");
     }
 
     #[tokio::test]

@@ -44,6 +44,7 @@ impl Source {
             .nth(line - 1)
             .unwrap_or_default()
             .to_owned();
+        let help: String = help.into();
         let width = self.text.get(span).map_or(1, |text| {
             text.lines().next().unwrap_or_default().chars().count()
         });
@@ -51,12 +52,24 @@ impl Source {
             file: self.name.to_string(),
             line,
             column,
-            message: message.into(),
-            help: Some(help.into()).filter(|help: &String| !help.is_empty()),
-            shown,
+            message: visible(&message.into()),
+            help: Some(visible(&help)).filter(|help| !help.is_empty()),
+            shown: visible(&shown),
             width: width.max(1),
         }
     }
+}
+
+/// The text on one line and without what a terminal would act on: an error repeats parts of its file, and a file may
+/// come from anywhere.
+fn visible(text: &str) -> String {
+    let plain = |c: char| match c {
+        // As wide as what it stands for, so that the caret stays beneath its column.
+        '\t' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(plain).collect()
 }
 
 fn floor_boundary(text: &str, offset: usize) -> usize {
@@ -224,6 +237,15 @@ mod tests {
         ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_not_repeated() {
+        let source = Source::new("f", "a = \"\u{1b}[31m\tred\"");
+        let error = source.error(4..5, "`\u{1b}[31m\nred` is no color", "");
+        let shown = error.to_string();
+        assert!(!shown.contains(['\u{1b}', '\t']), "{shown:?}");
+        assert_eq!(shown.lines().count(), 4, "{shown}");
     }
 
     #[test]

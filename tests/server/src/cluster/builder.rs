@@ -30,7 +30,7 @@ pub struct ClusterSetBuilder {
     append_only: bool,
     password: Option<String>,
     binary: Option<PathBuf>,
-    config: Vec<String>,
+    config: Vec<(Option<usize>, String)>,
     #[cfg(feature = "faults")]
     proxied: bool,
 }
@@ -85,7 +85,13 @@ impl ClusterSetBuilder {
 
     /// One line of configuration for every node: `cluster-require-full-coverage no`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
-        self.config.push(line.into());
+        self.config.push((None, line.into()));
+        self
+    }
+
+    /// One line of configuration for the node of this number: `replica-priority 0`.
+    pub fn config_of(mut self, node: usize, line: impl Into<String>) -> Self {
+        self.config.push((Some(node), line.into()));
         self
     }
 
@@ -143,7 +149,10 @@ impl ClusterSetBuilder {
             ))
             // A replica asks for its primary at once, and a primary does not wait for more of them.
             .config("repl-diskless-sync-delay 0");
-        for line in self.config.iter().cloned().chain(set.announcement(number)) {
+        let ours = |only: &Option<usize>| only.is_none_or(|only| only == number);
+        let lines = self.config.iter().filter(|(only, _)| ours(only));
+        let lines = lines.map(|(_, line)| line.clone());
+        for line in lines.chain(set.announcement(number)) {
             node = node.config(line);
         }
         if let Some(password) = &self.password {
@@ -175,21 +184,28 @@ impl ClusterSet {
 
     /// The first node meets the others, who then hear of each other.
     fn introduce(&self) -> Result<(), SetError> {
-        for number in 1..self.nodes.len() {
-            let port = self.port(number).to_string();
-            let bus = self.bus_port(number).to_string();
-            self.ask(0, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
-        }
         until("all nodes know each other", LIMIT, || {
+            let mut strangers = Vec::new();
             for number in 0..self.nodes.len() {
-                let reply = self.nodes[number].ask(&["CLUSTER", "NODES"]);
+                let reply = self.nodes[number].ask_briefly(&["CLUSTER", "NODES"]);
                 let entries = read_entries(&reply.map_err(|error| error.to_string())?);
                 let known = |id: &String| entries.iter().any(|it| it.id == *id && it.is_well());
-                if !self.ids.iter().all(known) {
-                    return Err(format!("node {number} knows {entries:?}"));
-                }
+                let unknown = (0..self.nodes.len()).filter(|other| !known(&self.ids[*other]));
+                strangers.extend(unknown.map(|other| (number, other)));
             }
-            Ok(())
+            // A meeting that takes too long is given up, so it is asked for again; while it lasts,
+            // asking changes nothing.
+            for (_, other) in strangers.iter().filter(|(number, _)| *number == 0) {
+                let port = self.port(*other).to_string();
+                let bus = self.bus_port(*other).to_string();
+                let words = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus];
+                let met = self.nodes[0].ask_briefly(&words);
+                met.map_err(|error| error.to_string())?;
+            }
+            match strangers.is_empty() {
+                true => Ok(()),
+                false => Err(format!("who does not know whom: {strangers:?}")),
+            }
         })
     }
 
@@ -201,7 +217,7 @@ impl ClusterSet {
         }
         until("all replicas are known as such", LIMIT, || {
             for number in 0..self.nodes.len() {
-                let reply = self.nodes[number].ask(&["CLUSTER", "NODES"]);
+                let reply = self.nodes[number].ask_briefly(&["CLUSTER", "NODES"]);
                 let entries = read_entries(&reply.map_err(|error| error.to_string())?);
                 let replicas = entries.iter().filter(|it| it.primary != "-").count();
                 if replicas != self.primaries * self.replicas {

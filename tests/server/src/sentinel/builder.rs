@@ -23,7 +23,7 @@ pub struct SentinelSetBuilder {
     password: Option<String>,
     sentinel_password: Option<String>,
     binary: Option<PathBuf>,
-    config: Vec<String>,
+    config: Vec<(Option<usize>, String)>,
     #[cfg(feature = "faults")]
     proxied: bool,
 }
@@ -116,7 +116,13 @@ impl SentinelSetBuilder {
 
     /// One line of configuration for every data server: `user app on >secret ~app:* &* +@all`.
     pub fn config(mut self, line: impl Into<String>) -> Self {
-        self.config.push(line.into());
+        self.config.push((None, line.into()));
+        self
+    }
+
+    /// One line of configuration for the node of this number: `replica-priority 0`.
+    pub fn config_of(mut self, node: usize, line: impl Into<String>) -> Self {
+        self.config.push((Some(node), line.into()));
         self
     }
 
@@ -170,7 +176,10 @@ impl SentinelSetBuilder {
             .append_only(self.append_only)
             // A replica asks for its primary at once, and a primary does not wait for more of them.
             .config("repl-diskless-sync-delay 0");
-        for line in self.config.iter().cloned().chain(set.announcement(number)) {
+        let ours = |only: &Option<usize>| only.is_none_or(|only| only == number);
+        let lines = self.config.iter().filter(|(only, _)| ours(only));
+        let lines = lines.map(|(_, line)| line.clone());
+        for line in lines.chain(set.announcement(number)) {
             node = node.config(line);
         }
         if let Some(password) = &self.password {
@@ -267,10 +276,12 @@ impl SentinelSet {
     }
 }
 
-/// Sentinels of 7.0 and later can speak and look more often than every 2 and 10 s, and get over a
-/// pause of their own in 1 instead of 30 s. Older ones refuse, and are merely slower.
+/// Sentinels of 7.0 and later can speak and look more often than every 2 and 10 s, and need not
+/// stop to act for half a minute whenever a busy machine held them up for 2 s. Older ones refuse,
+/// and are merely slower.
 fn hurry(sentinel: &TestServer) {
-    let words = "SENTINEL DEBUG PUBLISH-PERIOD 250 INFO-PERIOD 500 TILT-PERIOD 1000";
+    let words =
+        "SENTINEL DEBUG PUBLISH-PERIOD 250 INFO-PERIOD 500 TILT-TRIGGER 60000 TILT-PERIOD 1000";
     let words: Vec<&str> = words.split(' ').collect();
     let _ = sentinel.ask(&words);
 }

@@ -1,0 +1,328 @@
+//! What each action does: the protocol itself.
+
+use crate::action::{Action, Fate};
+use crate::milestone::{Milestone, Milestones};
+use crate::owner::{Owner, Seat, Trust};
+use crate::rules::{Epochs, Rules};
+use crate::store::{Commit, CommitAnswer, Restore, Server};
+use crate::system::{Bounds, Letter, Request, Side, System};
+
+/// One action, applied to a state of its own.
+pub(crate) struct Step<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) milestones: &'a Milestones,
+    pub(crate) system: System,
+}
+
+impl Step<'_> {
+    /// The state after `action`; `None` if nothing changes.
+    pub(crate) fn take(mut self, action: Action) -> Option<System> {
+        match action {
+            Action::Replicate => self.system.replica = self.system.primary,
+            Action::FailOver => self.fail_over(),
+            Action::Split(owner) => self.split(owner),
+            Action::Heal => self.heal(),
+            Action::Empty => self.empty(),
+            Action::Delete => self.delete(),
+            Action::Vanish => self.vanish(),
+            Action::Arrive => self.arrive(),
+            Action::Acquire(owner, fate) => self.acquire(owner, fate),
+            Action::Commit(owner, fate) => self.commit(owner, fate),
+            Action::Journal(owner) => self.journal(owner),
+            Action::Replay(owner, fate) => self.replay(owner, fate),
+            Action::Look(owner) => self.look(owner)?,
+            Action::Restore(owner, fate) => self.restore(owner, fate),
+            Action::Fork(owner, fate) => self.fork(owner, fate),
+            Action::Restart(owner) => self.restart(owner)?,
+        }
+        self.system.owners.sort_unstable();
+        // States that differ only in a replica that nobody will look at are one state.
+        if !self.bounds.leave_a_promotion(&self.system.spent) {
+            self.system.replica = Server::default();
+        }
+        Some(self.system)
+    }
+
+    fn fail_over(&mut self) {
+        self.system.spent.failovers += 1;
+        self.promote();
+        self.lose_letter_to(Side::Primary);
+    }
+
+    fn split(&mut self, owner: usize) {
+        self.system.spent.splits += 1;
+        self.system.old_primary = Some(self.system.primary);
+        self.system.owners[owner].cut_off = true;
+        if let Some(letter) = &mut self.system.late {
+            letter.to = Side::OldPrimary;
+        }
+        self.promote();
+    }
+
+    fn promote(&mut self) {
+        let system = &mut self.system;
+        system.replica.behind = self.rules.epochs == Epochs::SkewedClock;
+        system.primary = system.replica;
+    }
+
+    fn heal(&mut self) {
+        self.system.old_primary = None;
+        for owner in &mut self.system.owners {
+            owner.cut_off = false;
+        }
+        self.lose_letter_to(Side::OldPrimary);
+    }
+
+    fn lose_letter_to(&mut self, side: Side) {
+        self.system.late.take_if(|letter| letter.to == side);
+    }
+
+    fn empty(&mut self) {
+        self.system.spent.emptied += 1;
+        self.system.primary = Server {
+            identity: self.system.spent.emptied,
+            behind: self.system.primary.behind,
+            ..Server::default()
+        };
+    }
+
+    fn delete(&mut self) {
+        self.system.spent.deletes += 1;
+        self.system.primary.delete();
+    }
+
+    fn vanish(&mut self) {
+        if let Some(partition) = &mut self.system.primary.partition {
+            partition.lease = None;
+        }
+    }
+
+    fn arrive(&mut self) {
+        let Some(Letter { to, request }) = self.system.late.take() else {
+            return;
+        };
+        match request {
+            Request::Commit(commit) => {
+                self.apply_commit(to, &commit);
+            }
+            Request::Restore(restore) => {
+                self.apply_restore(to, &restore);
+            }
+        }
+    }
+
+    /// An acquisition without an answer leaves a lease that nobody holds.
+    fn acquire(&mut self, owner: usize, fate: Fate) {
+        self.spend(fate);
+        self.system.spent.acquisitions += 1;
+        let token = self.system.spent.acquisitions;
+        let server = self.system.reached(owner);
+        let acquired = server.acquire(self.rules, token);
+        let identity = server.identity;
+        if fate == Fate::Answered {
+            self.system.owners[owner].seat = Some(Seat::new(acquired, identity));
+        }
+    }
+
+    fn commit(&mut self, owner: usize, fate: Fate) {
+        let Some(write) = self.next_write(owner) else {
+            return;
+        };
+        let repeated = self.seat(owner).unanswered.is_some();
+        self.seat(owner).unanswered = Some(write);
+        let mut commit = self.seat(owner).commit(write);
+        if repeated && !self.rules.write_ids {
+            // Without a name for the write there is only this: read again, write again.
+            commit.expected = self.system.reached(owner).history().revision();
+        }
+        self.send_commit(owner, &commit, fate);
+    }
+
+    fn replay(&mut self, owner: usize, fate: Fate) {
+        if let Some(commit) = self.seat(owner).replay() {
+            self.send_commit(owner, &commit, fate);
+        }
+    }
+
+    fn send_commit(&mut self, owner: usize, commit: &Commit, fate: Fate) {
+        self.spend(fate);
+        let side = self.system.side(owner);
+        if fate == Fate::Late {
+            return self.delay(side, Request::Commit(*commit));
+        }
+        let answer = self.apply_commit(side, commit);
+        if fate == Fate::Answered {
+            self.hear(owner, commit, answer);
+        }
+    }
+
+    fn hear(&mut self, owner: usize, commit: &Commit, answer: CommitAnswer) {
+        let replayed = self.seat(owner).journal.revision() > 0;
+        let seat = self.seat(owner);
+        let revision = match answer {
+            CommitAnswer::Applied(revision) => revision,
+            CommitAnswer::Duplicate => seat.mirror.revision() + 1,
+            // Rolled back, or another owner: looking again and the restore tell which.
+            CommitAnswer::Conflict | CommitAnswer::Stale => {
+                seat.trust = Trust::Suspicious;
+                return;
+            }
+        };
+        seat.acknowledged(commit.write);
+        let (journal, finished) = (seat.journal, seat.restarted && seat.journal.revision() == 0);
+        if finished {
+            // The journal is settled. This process acquires anew before it writes anything else.
+            self.system.owners[owner].seat = None;
+        }
+        let stored = self.system.reached(owner).history();
+        let token = commit.fence.token;
+        let ledger = &mut self.system.ledger;
+        ledger.acknowledges(token, commit.write, revision, &stored, &journal);
+        if answer == CommitAnswer::Duplicate {
+            self.milestones.reach(Milestone::Duplicate);
+        }
+        if replayed {
+            self.milestones.reach(Milestone::Replayed);
+        }
+    }
+
+    fn journal(&mut self, owner: usize) {
+        let Some(write) = self.next_write(owner) else {
+            return;
+        };
+        self.system.spent.local += 1;
+        let seat = self.seat(owner);
+        seat.unanswered = None;
+        seat.journal.push(write);
+        let token = seat.fence.token;
+        self.system.ledger.journals(token, write);
+    }
+
+    fn look(&mut self, owner: usize) -> Option<()> {
+        let Seat { fence, mirror, .. } = *self.seat(owner);
+        let server = self.system.reached(owner);
+        server
+            .is_rolled_back(self.rules, fence, &mirror)
+            .then_some(())?;
+        self.seat(owner).trust = Trust::Suspicious;
+        Some(())
+    }
+
+    fn restore(&mut self, owner: usize, fate: Fate) {
+        if self.seat(owner).restarted {
+            // It has nothing to restore.
+            self.seat(owner).trust = Trust::Refused;
+            return;
+        }
+        self.spend(fate);
+        let side = self.system.side(owner);
+        let found = self.system.reached(owner).identity;
+        let restore = self.seat(owner).restore(found);
+        if fate == Fate::Late {
+            return self.delay(side, Request::Restore(restore));
+        }
+        match (self.apply_restore(side, &restore), fate) {
+            (_, Fate::AnswerLost | Fate::Late) => {}
+            (false, Fate::Answered) => self.seat(owner).trust = Trust::Refused,
+            (true, Fate::Answered) => {
+                let seat = self.seat(owner);
+                seat.trust = Trust::Sound;
+                seat.known = found;
+                self.milestones.reach(Milestone::Restored);
+            }
+        }
+    }
+
+    /// Keeps apart what was acknowledged, reports it, and gives the lease up. A restore that
+    /// arrived late may have made the lease current again: then there is nothing to give up.
+    fn fork(&mut self, owner: usize, fate: Fate) {
+        self.spend(fate);
+        let fence = self.seat(owner).fence;
+        let forked = self.system.reached(owner).fork(self.rules, fence);
+        if fate != Fate::Answered {
+            return;
+        }
+        if !forked {
+            self.seat(owner).trust = Trust::Suspicious;
+            return;
+        }
+        self.system.owners[owner].seat = None;
+        self.system.ledger.forks(fence.token);
+        self.milestones.reach(Milestone::Forked);
+    }
+
+    fn restart(&mut self, owner: usize) -> Option<()> {
+        let Owner { seat, .. } = &mut self.system.owners[owner];
+        match seat {
+            Some(seat) if seat.restarted => return None,
+            Some(journaled) if journaled.journal.revision() > 0 => {
+                journaled.restarted = true;
+                journaled.unanswered = None;
+            }
+            _ => *seat = None,
+        }
+        Some(())
+    }
+
+    fn apply_commit(&mut self, side: Side, commit: &Commit) -> CommitAnswer {
+        let before = *self.server(side);
+        let mut after = before;
+        let answer = after.commit(self.rules, commit);
+        *self.server(side) = after;
+        if matches!(answer, CommitAnswer::Applied(_)) {
+            self.system.ledger.commits(&before, commit, side);
+        }
+        answer
+    }
+
+    fn apply_restore(&mut self, side: Side, restore: &Restore) -> bool {
+        let before = *self.server(side);
+        let mut after = before;
+        let accepted = after.restore(self.rules, restore);
+        *self.server(side) = after;
+        if accepted && after != before {
+            self.system.ledger.restores(&before, restore, side);
+        }
+        accepted
+    }
+
+    fn delay(&mut self, to: Side, request: Request) {
+        self.system.late = Some(Letter { to, request });
+    }
+
+    fn spend(&mut self, fate: Fate) {
+        match fate {
+            Fate::Answered => {}
+            Fate::AnswerLost => self.system.spent.lost_answers += 1,
+            Fate::Late => self.system.spent.delays += 1,
+        }
+    }
+
+    /// The write without an answer, or else a new one.
+    fn next_write(&mut self, owner: usize) -> Option<u8> {
+        let seat = self.system.owners[owner].seat.as_ref()?;
+        Some(seat.unanswered.unwrap_or_else(|| {
+            self.system.spent.writes += 1;
+            self.system.spent.writes
+        }))
+    }
+
+    fn server(&mut self, side: Side) -> &mut Server {
+        match side {
+            Side::Primary => &mut self.system.primary,
+            Side::OldPrimary => self
+                .system
+                .old_primary
+                .as_mut()
+                .expect("nothing is sent to an old primary that is gone"),
+        }
+    }
+
+    fn seat(&mut self, owner: usize) -> &mut Seat {
+        self.system.owners[owner]
+            .seat
+            .as_mut()
+            .expect("only an owner with a seat does this")
+    }
+}
