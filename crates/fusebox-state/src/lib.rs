@@ -89,7 +89,7 @@ mod status;
 mod store;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisConfig, RedisStore};
+pub use self::redis::{Credentials, CredentialsProvider, RedisConfig, RedisStore};
 pub use commit::{
     Change, Commit, CommitOutcome, Expect, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_VALUE_BYTES,
     REMEMBERED_WRITES, WriteId,

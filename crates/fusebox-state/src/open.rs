@@ -10,21 +10,24 @@ use crate::{MemoryStore, StateStore, StoreError};
 /// |---|---|---|
 /// | `memory:` | [`MemoryStore`], a new one each time | none |
 /// | `sqlite:PATH` | `EmbeddedStore` | `embedded` |
-/// | `redis://[user:password@]host[:port][/db]` | `RedisStore` with its defaults | `redis` |
+/// | `redis://[user:password@]host[:port][/db]` | `RedisStore` on one server | `redis` |
+/// | `redis+unix:///path/to/socket` | the same through a socket | `redis` |
+/// | `redis+sentinel://host[:port],…/SERVICE[/db]` | `RedisStore` on the primary that Sentinels name | `redis` |
+/// | `redis+cluster://host[:port],…` | `RedisStore` on a cluster | `redis` |
+/// | `rediss://`, `rediss+sentinel://`, `rediss+cluster://` | the same over TLS | `redis-tls` |
+///
+/// `valkey` stands for `redis` anywhere. What may follow after `?` is in the table of
+/// `RedisConfig::from_url`.
 ///
 /// # Errors
-/// [`StoreError::Misconfigured`] for another URL, a missing feature or a refused password;
+/// [`StoreError::Misconfigured`] for another URL or parameter, a missing feature or a refused login;
 /// otherwise as the store's own constructor. Passwords are not repeated.
 pub async fn open(url: &str) -> Result<Arc<dyn StateStore>, StoreError> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
         "memory" => Ok(Arc::new(MemoryStore::new())),
         "sqlite" => embedded(rest),
-        "redis" | "valkey" => redis(url).await,
-        "rediss" | "valkeys" => Err(StoreError::misconfigured(format!(
-            "`{scheme}://` needs TLS, which this version cannot speak; use `redis://` through a \
-             tunnel or a trusted network"
-        ))),
+        _ if is_redis(scheme) => redis(url).await,
         // Not the whole URL: it may hold a password.
         _ => Err(StoreError::misconfigured(format!(
             "`{scheme}` is no kind of store; use memory:, sqlite:PATH or redis://HOST"
@@ -40,6 +43,14 @@ fn embedded(path: &str) -> Result<Arc<dyn StateStore>, StoreError> {
 #[cfg(not(feature = "embedded"))]
 fn embedded(_: &str) -> Result<Arc<dyn StateStore>, StoreError> {
     Err(missing("sqlite:", "embedded"))
+}
+
+#[cfg(feature = "redis")]
+use crate::redis::is_scheme as is_redis;
+
+#[cfg(not(feature = "redis"))]
+fn is_redis(scheme: &str) -> bool {
+    scheme.starts_with("redis") || scheme.starts_with("valkey")
 }
 
 #[cfg(feature = "redis")]
@@ -67,11 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_url_names_the_schemes_and_keeps_its_secret() {
-        for url in [
-            "mongodb://u:hunter2@host",
-            "rediss://u:hunter2@host",
-            "nothing",
-        ] {
+        for url in ["mongodb://u:hunter2@host", "nothing"] {
             let error = open(url).await.unwrap_err();
             assert!(error.to_string().contains("redis://"), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"));

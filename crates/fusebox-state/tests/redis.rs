@@ -368,7 +368,7 @@ mod redis {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
-        assert!(error.to_string().contains("lacks a permission"), "{error}");
+        assert!(error.to_string().contains("~other:*"), "{error}");
     }
 
     #[tokio::test]

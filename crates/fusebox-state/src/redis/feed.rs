@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::RedisConfig;
 use super::fault::Fault;
+use super::link::Link;
 use super::scripts::channel;
 use crate::{ChangeFeed, Notice, Partition, StoreError};
 
@@ -42,16 +42,16 @@ struct Waiting {
 }
 
 impl RedisFeed {
-    pub(super) async fn open(config: &RedisConfig, prefix: &str) -> Result<Self, StoreError> {
-        let first = subscribe(config)
+    pub(super) async fn open(link: &Arc<Link>, prefix: &str) -> Result<Self, StoreError> {
+        let first = subscribe(link)
             .await
-            .map_err(|fault| fault.into_error("watch", config, false))?;
+            .map_err(|fault| fault.into_error("watch", link.config(), false))?;
         let heard = Arc::new(Heard {
             waiting: Mutex::default(),
             news: watch::Sender::new(0),
             prefix: prefix.to_owned(),
         });
-        let task = tokio::spawn(listen(config.clone(), first, Arc::clone(&heard)));
+        let task = tokio::spawn(listen(Arc::clone(link), first, Arc::clone(&heard)));
         Ok(Self {
             news: heard.news.subscribe(),
             heard,
@@ -135,20 +135,32 @@ impl Heard {
     }
 }
 
-async fn subscribe(config: &RedisConfig) -> Result<PubSub, Fault> {
-    let limit = config.connect_timeout();
-    let connect = async {
-        let mut connection = config.client()?.get_async_pubsub().await?;
-        connection.subscribe(channel(config.prefix())).await?;
+/// To a primary; every server of a cluster tells what is published at any.
+async fn subscribe(link: &Link) -> Result<PubSub, Fault> {
+    let config = link.config();
+    let limit = config.deadline();
+    let look = async {
+        let node = link.servers().node(None).await?;
+        let failed = |error| {
+            link.servers().suspect(&node);
+            Fault::Connect(node.address().clone(), error)
+        };
+        let client = config.client(node.address()).map_err(failed)?;
+        let mut connection = client.get_async_pubsub().await.map_err(failed)?;
+        let subscribed = connection.subscribe(channel(config.prefix())).await;
+        subscribed.map_err(failed)?;
         Ok(connection)
     };
-    match timeout(limit, connect).await {
-        Ok(made) => made.map_err(Fault::Redis),
-        Err(_) => Err(Fault::NotConnected(limit)),
-    }
+    let late = |_| {
+        let location = config.location();
+        Err(Fault::Nowhere(format!(
+            "no answer from {location} within {limit:?}"
+        )))
+    };
+    timeout(limit, look).await.unwrap_or_else(late)
 }
 
-async fn listen(config: RedisConfig, first: PubSub, heard: Arc<Heard>) {
+async fn listen(link: Arc<Link>, first: PubSub, heard: Arc<Heard>) {
     let mut connection = first;
     loop {
         let mut messages = connection.into_on_message();
@@ -158,7 +170,7 @@ async fn listen(config: RedisConfig, first: PubSub, heard: Arc<Heard>) {
             }
         }
         connection = loop {
-            match subscribe(&config).await {
+            match subscribe(&link).await {
                 Ok(connection) => break connection,
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }

@@ -1,220 +1,330 @@
-//! The one connection that all operations share.
+//! One request, from the moment it is asked for to its answer or its deadline.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, RedisResult};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use redis::{FromRedisValue, Value, from_redis_value};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RedisConfig;
-use super::fault::{self, Fault};
+use super::class::{self, Class};
+use super::exchange::Asking;
+use super::fault::Fault;
+use super::layout::Address;
+use super::node::Node;
 use super::scripts::Request;
-use crate::{Durability, StoreError};
+use super::servers::Servers;
+use crate::{Durability, StoreError, random};
 
-/// A shared connection, made again when it breaks. A `MultiplexedConnection` never reconnects by
-/// itself, and a `ConnectionManager` does so outside of any deadline.
-pub(crate) struct Link {
-    config: RedisConfig,
-    client: Client,
-    settings: AsyncConnectionConfig,
-    current: RwLock<Option<Connection>>,
-    /// Held by whoever connects, so that one does; remembers how the last try failed.
-    connecting: Mutex<Option<Fault>>,
-    /// Tries so far: tells those who waited whether somebody tried meanwhile.
-    tries: AtomicU64,
-    flushes: AtomicBool,
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+/// Redirections that are followed at once: to learn of a move, and of one that is under way.
+const HOPS: u32 = 3;
+
+/// What a request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Writes,
+    /// Its answer is only as good as what it survives.
+    Commits,
 }
 
-#[derive(Clone)]
-struct Connection {
-    number: u64,
-    inner: MultiplexedConnection,
+/// The way to the servers.
+pub(crate) struct Link {
+    config: Arc<RedisConfig>,
+    servers: Servers,
+    /// Replicas that had the last commit.
+    replicas: AtomicU8,
 }
 
 /// How far a request got, for when it is cut short.
 #[derive(Default)]
-struct Progress {
-    /// Number of the connection it was sent on; 0 before that.
-    sent_on: AtomicU64,
+struct Progress(Mutex<Stage>);
+
+#[derive(Default)]
+struct Stage {
+    /// Where its answer is awaited, and on which connection.
+    sent: Option<(Arc<Node>, u64)>,
     /// Sent on a connection that broke: may have been carried out.
-    in_doubt: AtomicBool,
+    in_doubt: bool,
+    /// What went wrong before.
+    last: Option<Fault>,
+}
+
+impl Progress {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Link {
+    /// Connects to every primary there is, so that what will never work shows at once.
     pub(crate) async fn open(config: RedisConfig) -> Result<Self, StoreError> {
-        let client = config
-            .client()
-            .map_err(|error| Fault::Redis(error).into_error("connect", &config, false))?;
+        let config = Arc::new(config);
         let link = Self {
-            settings: config.connection(),
-            client,
+            servers: Servers::new(&config),
+            replicas: AtomicU8::new(0),
             config,
-            current: RwLock::default(),
-            connecting: Mutex::default(),
-            tries: AtomicU64::new(0),
-            flushes: AtomicBool::new(false),
         };
-        link.connection()
-            .await
-            .map_err(|fault| fault.into_error("connect", &link.config, false))?;
+        let limit = link.config.deadline().max(link.config.connect_timeout());
+        let opened = timeout(limit, link.connect_all()).await;
+        let opened = opened.unwrap_or_else(|_| {
+            let location = link.config.location();
+            Err(Fault::Nowhere(format!(
+                "no connection to {location} within {limit:?}"
+            )))
+        });
+        opened.map_err(|fault| fault.into_error("connect", &link.config, false))?;
         Ok(link)
+    }
+
+    /// One server of a cluster may be missing just now; its slots may have moved by the time they
+    /// are needed.
+    async fn connect_all(&self) -> Result<(), Fault> {
+        let mut replicas = None;
+        let mut missing = None;
+        for node in self.servers.primaries().await? {
+            match node.connection().await {
+                Ok(connection) => {
+                    let here = connection.settings.replicas;
+                    replicas = Some(replicas.map_or(here, |least: u8| least.min(here)));
+                }
+                Err(fault) if fault.class() == Class::Configuration => return Err(fault),
+                Err(fault) => missing = Some(fault),
+            }
+        }
+        match (replicas, missing) {
+            (None, Some(fault)) => Err(fault),
+            (replicas, _) => {
+                self.replicas
+                    .store(replicas.unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn config(&self) -> &RedisConfig {
         &self.config
     }
 
-    /// As read when the connection was made.
-    pub(crate) fn durability(&self) -> Durability {
-        match self.flushes.load(Ordering::Relaxed) {
-            true => Durability::PrimaryFsync,
-            false => Durability::Primary,
-        }
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
-    /// Sends a request and waits for its answer, all within the deadline. It is sent again once if
-    /// the connection breaks, so it must not matter how often it is carried out.
+    /// As far as known now: the weakest of the servers, and what the last commit reached.
+    pub(crate) fn durability(&self) -> Durability {
+        let replicas = match self.config.replicas() {
+            0 => 0,
+            _ => self.replicas.load(Ordering::Relaxed),
+        };
+        let known = self.servers.known();
+        let known = known.iter().filter_map(|node| node.settings());
+        let each = known.map(|settings| settings.durability(self.config.fsync(), replicas));
+        each.min().unwrap_or(Durability::Primary)
+    }
+
+    /// Sends a request and waits for its answer, all within the deadline. It may be sent again when
+    /// a server is not ready, is the wrong one, or the connection breaks, so it must not matter how
+    /// often it is carried out.
     pub(crate) async fn request<T: FromRedisValue>(
         &self,
         op: &'static str,
-        writes: bool,
+        effect: Effect,
         request: &Request,
-    ) -> Result<T, StoreError> {
+    ) -> Result<(T, Durability), StoreError> {
         let progress = Progress::default();
-        let deadline = self.config.deadline();
-        match timeout(deadline, self.attempts(&progress, request)).await {
-            Ok(Ok(answer)) => Ok(answer),
+        let limit = self.config.deadline();
+        let deadline = Instant::now() + limit;
+        let attempts = self.attempts(&progress, effect, request, deadline);
+        let writes = effect != Effect::Reads;
+        match timeout_at(deadline, attempts).await {
+            Ok(Ok((value, durability))) => {
+                let value = from_redis_value(value).map_err(|error| {
+                    Fault::Nowhere(format!("`{op}` got an answer of another shape: {error}"))
+                        .into_error(op, &self.config, writes)
+                })?;
+                Ok((value, durability))
+            }
             Ok(Err(fault)) => {
-                let begun = match &fault {
-                    Fault::Redis(error) => {
-                        progress.sent_on.load(Ordering::Relaxed) != 0
-                            && !fault::was_not_begun(error)
-                    }
-                    Fault::NotConnected(_) => false,
-                };
-                let doubt = begun || progress.in_doubt.load(Ordering::Relaxed);
+                let begun = matches!(fault, Fault::Answer(..)) && !fault.class().is_not_begun();
+                let doubt = begun || progress.stage().in_doubt;
                 Err(fault.into_error(op, &self.config, writes && doubt))
             }
-            Err(_) => {
-                let sent_on = progress.sent_on.load(Ordering::Relaxed);
-                // After lost packets TCP backs off for seconds; a new connection does not.
-                self.discard(sent_on);
-                let doubt = sent_on != 0 || progress.in_doubt.load(Ordering::Relaxed);
-                let location = self.config.location();
-                Err(StoreError::Unavailable {
-                    op,
-                    cause: format!("no answer from {location} within {deadline:?}").into(),
-                    may_have_applied: writes && doubt,
-                })
-            }
+            Err(_) => Err(self.late(op, limit, writes, &progress)),
         }
     }
 
-    async fn attempts<T: FromRedisValue>(
+    /// The deadline has passed.
+    fn late(
+        &self,
+        op: &'static str,
+        limit: Duration,
+        writes: bool,
+        progress: &Progress,
+    ) -> StoreError {
+        let Stage {
+            sent,
+            in_doubt,
+            last,
+        } = std::mem::take(&mut *progress.stage());
+        let may_have_applied = writes && (in_doubt || sent.is_some());
+        let location = match (&sent, last) {
+            (None, Some(fault)) => return fault.into_error(op, &self.config, may_have_applied),
+            (None, None) => self.config.location(),
+            (Some((node, number)), _) => {
+                // After lost packets TCP backs off for seconds; a new connection does not. And
+                // another server may have taken over.
+                node.discard(*number);
+                self.servers.suspect(node);
+                self.config.location_of(node.address())
+            }
+        };
+        StoreError::Unavailable {
+            op,
+            cause: format!("no answer from {location} within {limit:?}").into(),
+            may_have_applied,
+        }
+    }
+
+    async fn attempts(
         &self,
         progress: &Progress,
+        effect: Effect,
         request: &Request,
-    ) -> Result<T, Fault> {
+        deadline: Instant,
+    ) -> Result<(Value, Durability), Fault> {
+        let mut next = None;
+        let mut hops = 0;
+        let mut pause = FIRST_PAUSE;
         loop {
-            progress.sent_on.store(0, Ordering::Relaxed);
-            let mut connection = self.connection().await?;
-            progress.sent_on.store(connection.number, Ordering::Relaxed);
-            let error = match request.send(&mut connection.inner).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let (node, asking) = match next.take() {
+                Some(redirected) => redirected,
+                None => match self.servers.node(request.key()).await {
+                    Ok(node) => (node, Asking::No),
+                    Err(fault) if fault.class() == Class::NotYet => {
+                        progress.stage().last = Some(fault);
+                        rest(&mut pause).await;
+                        continue;
+                    }
+                    Err(fault) => return Err(fault),
+                },
             };
-            if fault::breaks_connection(&error) {
-                self.discard(connection.number);
+            let attempt = self.attempt(progress, &node, asking, effect, request, deadline);
+            let fault = match attempt.await {
+                Ok(answered) => return Ok(answered),
+                Err(fault) => fault,
+            };
+            let is_repeated = progress.stage().last.is_some();
+            match fault.class() {
+                Class::Elsewhere => {
+                    next = self.follow(&node, &fault);
+                    if next.is_none() {
+                        return Err(fault);
+                    }
+                    hops += 1;
+                    if hops > HOPS {
+                        rest(&mut pause).await;
+                    }
+                }
+                // Its name may lead to another one by now, but not for ever.
+                Class::NotPrimary if is_repeated && !self.servers.may_change() => {
+                    return Err(fault);
+                }
+                Class::NotPrimary => {
+                    self.servers.suspect(&node);
+                    rest(&mut pause).await;
+                }
+                Class::NotYet => {
+                    if fault.is_unsettled() {
+                        self.servers.suspect(&node);
+                    }
+                    rest(&mut pause).await;
+                }
+                Class::Dropped => {
+                    self.servers.suspect(&node);
+                    let was_in_doubt = std::mem::replace(&mut progress.stage().in_doubt, true);
+                    if was_in_doubt {
+                        return Err(fault);
+                    }
+                }
+                Class::Broken => {
+                    self.servers.suspect(&node);
+                    return Err(fault);
+                }
+                Class::Policy | Class::Configuration | Class::Failed => return Err(fault),
             }
-            let is_second = progress.in_doubt.load(Ordering::Relaxed);
-            if is_second || !fault::is_dropped(&error) {
-                return Err(Fault::Redis(error));
-            }
-            progress.in_doubt.store(true, Ordering::Relaxed);
+            progress.stage().last = Some(fault);
         }
     }
 
-    async fn connection(&self) -> Result<Connection, Fault> {
-        if let Some(connection) = self.current() {
-            return Ok(connection);
-        }
-        let tries = self.tries.load(Ordering::Relaxed);
-        let mut last_fault = self.connecting.lock().await;
-        if let Some(connection) = self.current() {
-            return Ok(connection);
-        }
-        if let Some(fault) = &*last_fault
-            && self.tries.load(Ordering::Relaxed) != tries
-        {
-            return Err(fault.clone());
-        }
-        let limit = self.config.connect_timeout();
-        let made = match timeout(limit, self.connect()).await {
-            Ok(made) => made.map_err(Fault::Redis),
-            Err(_) => Err(Fault::NotConnected(limit)),
+    async fn attempt(
+        &self,
+        progress: &Progress,
+        node: &Arc<Node>,
+        asking: Asking,
+        effect: Effect,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<(Value, Durability), Fault> {
+        let mut connection = node.connection().await?;
+        let number = connection.number();
+        let begun = || progress.stage().sent = Some((node.clone(), number));
+        let waits = self.config.replicas() > 0 || connection.settings.waits();
+        let answered = if effect == Effect::Commits && waits {
+            let written = node.write(&mut connection, request, asking, deadline, begun);
+            written
+                .await
+                .inspect(|(_, durability)| self.reached(*durability))
+        } else {
+            begun();
+            let answer = node.send(&mut connection, request, asking).await;
+            answer.map(|value| (value, connection.settings.durability(false, 0)))
         };
-        let number = self.tries.fetch_add(1, Ordering::Relaxed) + 1;
-        match made {
-            Ok(inner) => {
-                let connection = Connection { number, inner };
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) =
-                    Some(connection.clone());
-                *last_fault = None;
-                Ok(connection)
-            }
-            Err(fault) => {
-                *last_fault = Some(fault.clone());
-                Err(fault)
-            }
-        }
-    }
-
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.settings)
-            .await?;
-        let settings: RedisResult<HashMap<String, String>> = redis::cmd("CONFIG")
-            .arg("GET")
-            .arg("append*")
-            .query_async(&mut connection)
-            .await;
-        let flushes = match settings {
-            Ok(settings) => {
-                let is = |name, value| settings.get(name).is_some_and(|found| found == value);
-                is("appendonly", "yes") && is("appendfsync", "always")
-            }
-            // Managed servers forbid the command or do not have it: then the least is promised.
-            Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => false,
-            Err(error) => return Err(error),
-        };
-        self.flushes.store(flushes, Ordering::Relaxed);
-        Ok(connection)
-    }
-
-    fn current(&self) -> Option<Connection> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Uses connection `number` no more. Others that wait for answers on it still get them.
-    fn discard(&self, number: u64) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current
-            .as_ref()
-            .is_some_and(|connection| connection.number == number)
+        progress.stage().sent = None;
+        if let Err(Fault::Answer(_, error)) = &answered
+            && class::ends_connection(error)
         {
-            *current = None;
+            node.discard(number);
         }
+        answered
+    }
+
+    fn reached(&self, durability: Durability) {
+        let replicas = match durability {
+            Durability::Replicated(replicas) => replicas,
+            _ => 0,
+        };
+        self.replicas.store(replicas, Ordering::Relaxed);
+    }
+
+    /// Where a server sends us: for good, or for this once.
+    fn follow(&self, from: &Node, fault: &Fault) -> Option<(Arc<Node>, Asking)> {
+        let Fault::Answer(_, error) = fault else {
+            return None;
+        };
+        let (to, slot) = error.redirect_node()?;
+        let to = match (Address::parse(to), from.address()) {
+            (Some(to), _) => to,
+            // A server that does not know its name means the one we reached it by.
+            (None, Address::Tcp { host, .. }) => {
+                Address::tcp(host.clone(), to.strip_prefix(':')?.parse().ok()?)
+            }
+            (None, Address::Unix(_)) => return None,
+        };
+        let node = self.servers.redirected(&to)?;
+        if class::code(error) == "ASK" {
+            return Some((node, Asking::Yes));
+        }
+        self.servers.moved(slot, &to);
+        Some((node, Asking::No))
     }
 }
 
-/// For errors outside of [`Link::request`] that cannot have written anything.
-pub(crate) fn read_error(error: RedisError, op: &'static str, config: &RedisConfig) -> StoreError {
-    Fault::Redis(error).into_error(op, config, false)
+/// Waits a while, the next time longer; not all callers for the same while.
+async fn rest(pause: &mut Duration) {
+    let drawn = u32::from(random::bytes16()[0]);
+    sleep(*pause / 2 + *pause / 2 * drawn / 256).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
 }

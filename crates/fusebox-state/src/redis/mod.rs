@@ -1,67 +1,99 @@
 //! State on a Redis or Valkey server.
 
-mod admin;
+mod class;
+mod cluster;
 mod config;
+mod credentials;
+mod exchange;
 mod fault;
 mod feed;
+mod fleet;
+mod health;
+mod layout;
 mod link;
+mod listings;
+mod node;
 mod scripts;
+mod sentinel;
+mod servers;
+mod slots;
+mod tls;
+mod turn;
+mod url;
 mod whole;
+mod writers;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use redis::FromRedisValue;
 
-use self::admin::Admin;
 pub use self::config::RedisConfig;
+pub use self::credentials::{Credentials, CredentialsProvider};
 use self::feed::RedisFeed;
-use self::link::Link;
+use self::link::{Effect, Link};
 use self::scripts::{Call, Reply, Request};
+pub(crate) use self::url::is_scheme;
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, Head, Health, Image, Key,
-    Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome, StateStore,
-    StoreDescription, StoreError, StoreId, random, rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
+    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, random, rules,
 };
 
-/// State on one Redis (6.2 or later) or Valkey server.
+/// State on Redis (6.2 or later) or Valkey: one server, a primary named by Sentinels, or a cluster.
 ///
 /// Every operation is one round trip: a script where something is decided, so that decisions are
-/// atomic. All operations share one connection, which is made again when it breaks; listings and
-/// health use a pool of up to four others. No call outlasts the deadline of its [`RedisConfig`],
-/// connecting included. A request whose connection broke is sent once more within
-/// it; no request does harm by that.
+/// atomic. All operations share one connection to each server, which is made again when it breaks;
+/// writes that wait for replicas or a disk, listings and health have small pools of others. No call
+/// outlasts the deadline of its [`RedisConfig`], connecting and finding the right server included.
+/// Within it a request is sent again when a server is not ready or not the right one, and once when
+/// a connection breaks; no request does harm by that.
 ///
-/// An acknowledged write is in the server's memory ([`Primary`](crate::Durability::Primary)), or on
-/// its disk if it runs with `appendonly yes` and `appendfsync always`
-/// ([`PrimaryFsync`](crate::Durability::PrimaryFsync)); [`describe`](StateStore::describe) says which, as
-/// read when the connection was made. Losing the server, or promoting its replica, may lose
-/// acknowledged writes. Run it with `maxmemory-policy noeviction`; [`health`](StateStore::health)
-/// warns of what is amiss.
+/// An acknowledged write is in the server's memory ([`Primary`]), or on its disk if it runs with
+/// `appendonly yes` and `appendfsync always` or [`RedisConfig::with_fsync`] was asked for
+/// ([`PrimaryFsync`]), or on replicas too with [`RedisConfig::with_replicas`] ([`Replicated`]). Each
+/// [`CommitOutcome`] says which; [`describe`](StateStore::describe) says what is known without a
+/// write. Losing a server, or promoting its replica, may lose acknowledged writes that were not
+/// replicated. Run it with `maxmemory-policy noeviction`; [`warnings`](Self::warnings) and
+/// [`health`](StateStore::health) tell what is amiss.
 ///
 /// A partition lies under four keys with one hash tag: `PREFIX:{PARTITION}:` and `m` for the
 /// lease, `d` for the values, `k` for their names in order, `w` for write ids. It has no time to
-/// live unless [`expire`](StateStore::expire) gave it one. Leases run by the server's clock.
+/// live unless [`expire`](StateStore::expire) gave it one. Leases run by the clock of the server
+/// that has it. While slots move between the servers of a cluster, a listing may miss a partition
+/// that moves.
 ///
 /// Made and used on a tokio runtime with I/O and time enabled.
+///
+/// [`Primary`]: crate::Durability::Primary
+/// [`PrimaryFsync`]: crate::Durability::PrimaryFsync
+/// [`Replicated`]: crate::Durability::Replicated
 pub struct RedisStore {
-    link: Link,
-    admin: Admin,
+    link: Arc<Link>,
+    warnings: Vec<String>,
 }
 
 impl RedisStore {
-    /// Connects, so that a wrong address or password shows at once.
+    /// Connects, so that a wrong address or password shows at once, and looks at the settings of
+    /// every server.
     ///
     /// # Errors
-    /// [`StoreError::Misconfigured`] for what waiting does not mend, such as a refused login;
-    /// [`StoreError::Unavailable`] if there is no connection within the connect timeout.
+    /// [`StoreError::Misconfigured`] for what waiting does not mend, such as a refused login or a
+    /// server that cannot do what the configuration asks of it; [`StoreError::Unavailable`] if there
+    /// is no connection within the connect timeout, or the deadline if that is longer.
     pub async fn connect(config: RedisConfig) -> Result<Self, StoreError> {
         config.check()?;
-        let admin = Admin::new(config.clone())?;
-        Ok(Self {
-            link: Link::open(config).await?,
-            admin,
-        })
+        let link = Arc::new(Link::open(config).await?);
+        let warnings = fleet::warnings(&link).await?;
+        Ok(Self { link, warnings })
+    }
+
+    /// What an operator should look at, as found when connecting; one sentence each, with the
+    /// server's address if there are several. [`health`](StateStore::health) looks again.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn keys(&self, partition: &Partition) -> Vec<String> {
@@ -69,11 +101,33 @@ impl RedisStore {
     }
 
     async fn read(&self, op: &'static str, call: Call) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.link.request(op, false, &Request::Script(call)).await
+        self.ask(op, &Request::Script(call)).await
     }
 
+    async fn ask<T: FromRedisValue>(
+        &self,
+        op: &'static str,
+        request: &Request,
+    ) -> Result<T, StoreError> {
+        let (answer, _) = self.link.request(op, Effect::Reads, request).await?;
+        Ok(answer)
+    }
+
+    /// A write whose loss does no harm.
     async fn write(&self, op: &'static str, call: Call) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.link.request(op, true, &Request::Script(call)).await
+        let request = Request::Script(call);
+        let (answer, _) = self.link.request(op, Effect::Writes, &request).await?;
+        Ok(answer)
+    }
+
+    async fn settle(
+        &self,
+        op: &'static str,
+        call: Call,
+    ) -> Result<(Vec<Vec<u8>>, Durability), StoreError> {
+        self.link
+            .request(op, Effect::Commits, &Request::Script(call))
+            .await
     }
 }
 
@@ -97,7 +151,7 @@ impl StateStore for RedisStore {
 
     async fn now(&self) -> Result<SystemTime, StoreError> {
         let time = Request::command("TIME", &[]);
-        let (seconds, micros): (u64, u64) = self.link.request("now", false, &time).await?;
+        let (seconds, micros): (u64, u64) = self.ask("now", &time).await?;
         Ok(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(micros))
     }
 
@@ -106,7 +160,7 @@ impl StateStore for RedisStore {
             unreachable!("a partition has four keys");
         };
         let read = Request::command("HGET", &[records, key.as_str()]);
-        let stored: Option<Vec<u8>> = self.link.request("get", false, &read).await?;
+        let stored: Option<Vec<u8>> = self.ask("get", &read).await?;
         stored
             .map(|stored| scripts::entry(partition, key, &stored))
             .transpose()
@@ -130,9 +184,7 @@ impl StateStore for RedisStore {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<Partition>, StoreError> {
-        self.admin
-            .partitions(prefix, cursor, rules::page_limit(limit))
-            .await
+        fleet::partitions(&self.link, prefix, cursor, rules::page_limit(limit)).await
     }
 
     async fn commit(
@@ -147,8 +199,8 @@ impl StateStore for RedisStore {
             partition,
             &commit,
         );
-        let answer = self.write("commit", call).await?;
-        Reply::new("commit", partition, answer).commit(self.link.durability())
+        let (answer, durability) = self.settle("commit", call).await?;
+        Reply::new("commit", partition, answer).commit(durability)
     }
 
     async fn acquire(
@@ -159,7 +211,8 @@ impl StateStore for RedisStore {
         request.check_limits()?;
         let token = random::bytes16();
         let call = scripts::acquire(self.keys(partition), &request, token);
-        Reply::new("acquire", partition, self.write("acquire", call).await?).acquire(token)
+        let (answer, _) = self.settle("acquire", call).await?;
+        Reply::new("acquire", partition, answer).acquire(token)
     }
 
     async fn renew(
@@ -169,7 +222,7 @@ impl StateStore for RedisStore {
         ttl: Duration,
     ) -> Result<RenewOutcome, StoreError> {
         let call = scripts::renew(self.keys(partition), fence, Some(ttl));
-        let answer = self.write("renew", call).await?;
+        let (answer, _) = self.settle("renew", call).await?;
         Reply::new("renew", partition, answer).renew(RenewOutcome::Renewed)
     }
 
@@ -194,7 +247,8 @@ impl StateStore for RedisStore {
         ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
         let call = scripts::expire(self.keys(partition), ttl);
-        Reply::new("expire", partition, self.write("expire", call).await?).expire()
+        let (answer, _) = self.settle("expire", call).await?;
+        Reply::new("expire", partition, answer).expire()
     }
 
     async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
@@ -215,26 +269,29 @@ impl StateStore for RedisStore {
         restore.image.check_limits()?;
         let prefix = self.link.config().prefix();
         let call = whole::restore(self.keys(partition), prefix, partition, &restore);
-        let answer = self.write("restore", call).await?;
-        Reply::new("restore", partition, answer).restore(self.link.durability())
+        let (answer, durability) = self.settle("restore", call).await?;
+        Reply::new("restore", partition, answer).restore(durability)
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
-        Ok(Box::new(RedisFeed::open(self.link.config(), prefix).await?))
+        Ok(Box::new(RedisFeed::open(&self.link, prefix).await?))
     }
 
     async fn identity(&self) -> Result<StoreId, StoreError> {
         let key = format!("{}:store", self.link.config().prefix());
         let request = Request::Script(whole::identity(key));
-        let id: String = self.link.request("identity", true, &request).await?;
+        let (id, _): (String, _) = self
+            .link
+            .request("identity", Effect::Writes, &request)
+            .await?;
         Ok(StoreId::new(id))
     }
 
     async fn health(&self) -> Result<Health, StoreError> {
         let asked = Instant::now();
         let ping = Request::command("PING", &[]);
-        self.link.request::<()>("health", false, &ping).await?;
+        self.ask::<()>("health", &ping).await?;
         let round_trip = asked.elapsed();
-        Ok(Health::new(round_trip, self.admin.warnings().await?))
+        Ok(Health::new(round_trip, fleet::warnings(&self.link).await?))
     }
 }

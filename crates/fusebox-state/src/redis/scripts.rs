@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisResult, Script};
+use redis::{Arg, Cmd, Script};
 
 use crate::rules::ttl_ms;
 use crate::{
@@ -60,17 +59,34 @@ impl Request {
         Self::Command(command)
     }
 
-    pub(crate) async fn send<T: FromRedisValue>(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> RedisResult<T> {
+    /// As it is sent. A script goes by its hash and must have been loaded.
+    pub(crate) fn to_command(&self) -> Cmd {
         match self {
-            Self::Command(command) => command.query_async(connection).await,
+            Self::Command(command) => command.clone(),
             Self::Script(call) => {
-                let mut invocation = call.script.prepare_invoke();
-                invocation.key(&call.keys).arg(&call.args);
-                invocation.invoke_async(connection).await
+                let mut command = redis::cmd("EVALSHA");
+                command.arg(call.script.get_hash()).arg(call.keys.len());
+                command.arg(&call.keys).arg(&call.args);
+                command
             }
+        }
+    }
+
+    pub(crate) fn script(&self) -> Option<&'static Script> {
+        match self {
+            Self::Command(_) => None,
+            Self::Script(call) => Some(call.script),
+        }
+    }
+
+    /// The key that says where in a cluster it belongs; without one it belongs anywhere.
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Command(command) => match command.args_iter().nth(1) {
+                Some(Arg::Simple(key)) => Some(key),
+                _ => None,
+            },
+            Self::Script(call) => Some(call.keys[0].as_bytes()),
         }
     }
 }
