@@ -111,6 +111,7 @@ pub struct Commit {
     id: WriteId,
     fence: Option<Fence>,
     revision: Option<u64>,
+    follows: Option<WriteId>,
     changes: Vec<Change>,
 }
 
@@ -121,6 +122,7 @@ impl Commit {
             id,
             fence: None,
             revision: None,
+            follows: None,
             changes: Vec::new(),
         }
     }
@@ -137,6 +139,13 @@ impl Commit {
     /// writes on top of a state it does not know.
     pub const fn at_revision(mut self, revision: u64) -> Self {
         self.revision = Some(revision);
+        self
+    }
+
+    /// Applies only if the partition's latest commit is `write`. The number alone does not tell a
+    /// store that was set back and has since taken as many other commits.
+    pub const fn following(mut self, write: WriteId) -> Self {
+        self.follows = Some(write);
         self
     }
 
@@ -174,13 +183,24 @@ impl Commit {
         self.revision
     }
 
+    /// The write that must have been the latest; `None` for any.
+    pub const fn follows(&self) -> Option<WriteId> {
+        self.follows
+    }
+
+    /// Whether it may apply to a partition at `revision`, made by `latest`.
+    pub fn builds_on(&self, revision: u64, latest: Option<WriteId>) -> bool {
+        self.revision.is_none_or(|at| at == revision)
+            && self.follows.is_none_or(|write| latest == Some(write))
+    }
+
     /// What it changes, in the order given.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// Tells two writes with the same id apart: SHA-256 over keys, expectations and values. Fence and
-    /// revision are left out, so that a new owner may repeat a write under its own lease.
+    /// Tells two writes with the same id apart: SHA-256 over keys, expectations and values. Fence,
+    /// revision and predecessor are left out, so that a new owner may repeat a write under its own lease.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for Change { key, expect, value } in &self.changes {
@@ -269,9 +289,10 @@ pub enum CommitOutcome {
         /// The version it has; `None` if it has no value.
         found: Option<u64>,
     },
-    /// The partition is at another revision than [`Commit::at_revision`] names. Nothing changed:
-    /// more commits than expected mean another writer or an own write whose answer was lost, fewer
-    /// mean that the store was set back and has lost acknowledged writes.
+    /// The partition is not where [`Commit::at_revision`] and [`Commit::following`] say. Nothing
+    /// changed: more commits than expected mean another writer or an own write whose answer was
+    /// lost; fewer, or as many with another write for the latest, mean that the store was set back
+    /// and has lost acknowledged writes.
     RevisionConflict {
         /// How many commits the partition has taken.
         found: u64,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::commit::REMEMBERED_WRITES;
-use crate::{Durability, Entry, Fence, Key, Lease, StoreError, TokenId, WriteId};
+use crate::{Durability, Entry, Fence, Key, Lease, StoreError, StoreId, TokenId, WriteId};
 
 /// Most bytes of keys and values in one [`Image`] (64 MiB).
 pub const MAX_IMAGE_BYTES: usize = 64 << 20;
@@ -19,6 +19,8 @@ pub struct Head {
     pub keys: u64,
     /// Bytes of its values.
     pub value_bytes: u64,
+    /// The commit that made its revision.
+    pub latest: Option<WriteId>,
     /// When it was last written to, by the store's clock; `None` if it never was.
     pub changed: Option<SystemTime>,
     /// Until it is removed; `None` if nothing removes it.
@@ -34,6 +36,7 @@ impl Head {
             revision,
             keys: 0,
             value_bytes: 0,
+            latest: None,
             changed: None,
             expires_in: None,
             lease: None,
@@ -52,7 +55,7 @@ pub struct RememberedWrite {
     pub revision: u64,
 }
 
-/// Everything a partition holds but its lease, as it stood at one moment.
+/// Everything a partition holds, as it stood at one moment.
 ///
 /// A sole owner keeps one up to date to put it back should the store lose what it acknowledged: see
 /// [`StateStore::restore`](crate::StateStore::restore). It is also a copy to be read at leisure.
@@ -66,6 +69,8 @@ pub struct Image {
     pub entries: Vec<(Key, Entry)>,
     /// The writes it remembers, oldest first.
     pub writes: Vec<RememberedWrite>,
+    /// The lease it was read under, current or run out. A restore does not look at it.
+    pub lease: Option<LeaseMark>,
 }
 
 impl Image {
@@ -112,20 +117,29 @@ impl fmt::Debug for Image {
     }
 }
 
-/// The lease that an owner found when it acquired a partition, by its public marks.
+/// A lease by what anyone may know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Predecessor {
+pub struct LeaseMark {
     /// Its epoch.
     pub epoch: u64,
     /// Names it.
     pub token_id: TokenId,
 }
 
-impl From<&Lease> for Predecessor {
+impl From<&Lease> for LeaseMark {
     fn from(lease: &Lease) -> Self {
         Self {
             epoch: lease.epoch,
             token_id: lease.token_id.clone(),
+        }
+    }
+}
+
+impl From<&Fence> for LeaseMark {
+    fn from(fence: &Fence) -> Self {
+        Self {
+            epoch: fence.epoch,
+            token_id: fence.token_id(),
         }
     }
 }
@@ -142,16 +156,19 @@ pub struct Restore {
     /// How long the lease runs from now.
     pub ttl: Duration,
     /// The lease that the restorer replaced when it acquired the partition.
-    pub predecessor: Option<Predecessor>,
-    /// Also make the partition if it is not there. Only for a store that is known to have been
-    /// emptied: otherwise somebody removed the partition on purpose.
+    pub predecessor: Option<LeaseMark>,
+    /// Also make the partition if it is not there. Only where the store's
+    /// [`identity`](crate::StateStore::identity) is another than the one that acknowledged the
+    /// image: otherwise somebody removed the partition on purpose.
     pub onto_absent: bool,
+    /// The identity of the store when this was decided: one that was emptied since refuses it.
+    pub decided_for: Option<StoreId>,
     /// What the partition holds afterwards.
     pub image: Image,
 }
 
 impl Restore {
-    /// Puts `image` back under `fence`, over the own lease only.
+    /// Puts `image` back under `fence`, over the own lease only, at whatever store.
     pub fn new(fence: Fence, owner: impl Into<String>, ttl: Duration, image: Image) -> Self {
         Self {
             fence,
@@ -159,12 +176,13 @@ impl Restore {
             ttl,
             predecessor: None,
             onto_absent: false,
+            decided_for: None,
             image,
         }
     }
 
     /// Also over the lease that was replaced by the acquisition of the own one.
-    pub fn over(mut self, predecessor: Option<Predecessor>) -> Self {
+    pub fn over(mut self, predecessor: Option<LeaseMark>) -> Self {
         self.predecessor = predecessor;
         self
     }
@@ -172,6 +190,13 @@ impl Restore {
     /// Also where nothing is.
     pub fn onto_absent(mut self) -> Self {
         self.onto_absent = true;
+        self
+    }
+
+    /// Only at this store. A request may be under way for long; what was decided for one store must
+    /// not be applied by one that was emptied meanwhile.
+    pub fn at_store(mut self, id: StoreId) -> Self {
+        self.decided_for = Some(id);
         self
     }
 }
@@ -201,6 +226,21 @@ pub enum RestoreOutcome {
         /// The epoch of the current lease; `None` if the partition is there without one.
         current: Option<u64>,
     },
-    /// It is not there, and [`Restore::onto_absent`] was not asked for. Nothing changed.
+    /// It is not there, and [`Restore::onto_absent`] was not asked for or a removal is on record.
+    /// Nothing changed.
     Absent,
+    /// The store is not the one that it was decided for. Nothing changed: decide anew.
+    OtherStore,
+    /// The restorer's lease was [given up](crate::StateStore::give_up). Nothing changed.
+    GivenUp,
+}
+
+/// What became of a [`give_up`](crate::StateStore::give_up).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the lease may be current after all"]
+pub enum GiveUpOutcome {
+    /// No restore is accepted under that lease any more.
+    Recorded,
+    /// It is the current lease: there is nothing to give up. Look again.
+    Current,
 }

@@ -100,7 +100,8 @@ pub use error::{Cause, StoreError, StoreErrorKind};
 pub use fallback::{FallbackConfig, FallbackStore, Fork, forks};
 pub use feed::{ChangeFeed, Notice};
 pub use image::{
-    Head, Image, MAX_IMAGE_BYTES, Predecessor, RememberedWrite, Restore, RestoreOutcome,
+    GiveUpOutcome, Head, Image, LeaseMark, MAX_IMAGE_BYTES, RememberedWrite, Restore,
+    RestoreOutcome,
 };
 pub use lease::{
     AcquireOutcome, Fence, Lease, LeaseRequest, MAX_OWNER_BYTES, RenewOutcome, TokenId,

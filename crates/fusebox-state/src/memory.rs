@@ -1,5 +1,6 @@
 //! State in this process.
 
+mod aside;
 mod feed;
 mod state;
 
@@ -12,13 +13,14 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use self::aside::Aside;
 use self::feed::MemoryFeed;
 use self::state::State;
 use crate::rules::{self, RestoreRefusal};
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
-    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
-    StateStore, StoreDescription, StoreError, StoreId, random,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, GiveUpOutcome,
+    Head, Health, Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore,
+    RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId, random,
 };
 
 const DURABILITY: Durability = Durability::Volatile;
@@ -45,6 +47,8 @@ struct Table {
     changed: BTreeMap<u64, Partition>,
     /// Counts changes.
     sequence: u64,
+    /// Removals and leases given up.
+    aside: Aside,
 }
 
 impl MemoryStore {
@@ -70,6 +74,35 @@ impl MemoryStore {
     pub fn with_identity(mut self, id: StoreId) -> Self {
         self.id = id;
         self
+    }
+
+    /// Has the partition be as `restore` says, whatever is there: for a mirror, which follows and
+    /// does not decide.
+    pub(crate) fn put(&self, partition: &Partition, restore: Restore) {
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.remove(partition);
+        self.put_in(table, partition, restore, now_ms);
+    }
+
+    /// Removes the partition without a record.
+    pub(crate) fn drop_partition(&self, partition: &Partition) {
+        self.shared.lock().remove(partition);
+    }
+
+    fn put_in(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        partition: &Partition,
+        restore: Restore,
+        now_ms: u64,
+    ) {
+        let state = table.partitions.entry(partition.clone()).or_default();
+        state.restore(restore, now_ms);
+        let sequence = table.wrote(partition);
+        drop(table);
+        // Nobody may be watching.
+        self.shared.news.send_replace(sequence);
     }
 
     /// Runs `work` on the partition if it exists, having removed it if it expired.
@@ -298,12 +331,20 @@ impl StateStore for MemoryStore {
         partition: &Partition,
         ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
-        // A deadline of now is past for whoever comes next, so zero deletes at once.
-        Ok(self.with(partition, |state, now_ms| {
-            state
-                .map(|state| state.deadline_ms = ttl.map(|ttl| now_ms + rules::ttl_ms(ttl)))
-                .is_some()
-        }))
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge(partition, now_ms);
+        let Some(state) = table.partitions.get_mut(partition) else {
+            return Ok(false);
+        };
+        state.deadline_ms = ttl.map(|ttl| now_ms + rules::ttl_ms(ttl));
+        match ttl {
+            Some(_) => table.aside.removed(partition),
+            None => table.aside.kept(partition),
+        }
+        // At zero the deadline is past.
+        table.purge(partition, now_ms);
+        Ok(true)
     }
 
     async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
@@ -326,18 +367,33 @@ impl StateStore for MemoryStore {
         let now_ms = self.shared.now_ms();
         let mut table = self.shared.lock();
         table.purge(partition, now_ms);
-        let stored = table.partitions.get(partition);
-        if let Err(refusal) = rules::restore(stored.map(State::stored).as_ref(), &restore) {
+        let stored = table.partitions.get(partition).map(State::stored);
+        let on_record = table.aside.on_record(partition, &restore.fence);
+        let allowed = rules::restore(stored.as_ref(), on_record, &self.id, &restore);
+        if let Err(refusal) = allowed {
             return Ok(RestoreRefusal::outcome(refusal, DURABILITY));
         }
-        let state = table.partitions.entry(partition.clone()).or_default();
-        state.restore(restore, now_ms);
-        let sequence = table.wrote(partition);
-        drop(table);
-        self.shared.news.send_replace(sequence);
+        self.put_in(table, partition, restore, now_ms);
         Ok(RestoreOutcome::Restored {
             durability: DURABILITY,
         })
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let now_ms = self.shared.now_ms();
+        let mut table = self.shared.lock();
+        table.purge(partition, now_ms);
+        let current = table.partitions.get(partition);
+        let lease = current.and_then(|state| state.lease.as_ref());
+        if lease.is_some_and(|lease| lease.fence == *fence) {
+            return Ok(GiveUpOutcome::Current);
+        }
+        table.aside.given_up(partition, fence);
+        Ok(GiveUpOutcome::Recorded)
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {

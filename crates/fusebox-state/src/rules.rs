@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::store::MAX_PAGE;
-use crate::{Durability, Fence, Lease, LeaseRequest, Restore, RestoreOutcome, WriteId};
+use crate::{
+    Durability, Fence, Lease, LeaseMark, LeaseRequest, Restore, RestoreOutcome, StoreId, WriteId,
+};
 
 /// Longest time to live, about a hundred years: keeps sums of times far below 2^53.
 const MAX_TTL_MS: u64 = 3_200_000_000_000;
@@ -61,7 +63,12 @@ pub(crate) fn acquire(
     })
 }
 
+/// How long removals and leases given up stay on record at least. A restore that was under way, or
+/// an owner that was stopped, for longer than this is not guarded against.
+pub(crate) const ON_RECORD: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What a store holds of a partition that is to be restored.
+#[derive(Default)]
 pub(crate) struct Stored<'a> {
     pub(crate) lease: Option<&'a LeaseRecord>,
     pub(crate) revision: u64,
@@ -69,32 +76,42 @@ pub(crate) struct Stored<'a> {
     pub(crate) last: Option<WriteId>,
 }
 
-/// Whether what is stored may give way to `wanted`.
-pub(crate) fn restore(stored: Option<&Stored<'_>>, wanted: &Restore) -> Result<(), RestoreRefusal> {
+/// What a store has on record beside a partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OnRecord {
+    pub(crate) removed: bool,
+    /// Whether the restorer's lease was given up.
+    pub(crate) given_up: bool,
+}
+
+/// Whether what is stored may give way to `wanted`. Why: docs/state-protocol.md.
+pub(crate) fn restore(
+    stored: Option<&Stored<'_>>,
+    on_record: OnRecord,
+    id: &StoreId,
+    wanted: &Restore,
+) -> Result<(), RestoreRefusal> {
+    if wanted.decided_for.as_ref().is_some_and(|meant| meant != id) {
+        return Err(RestoreRefusal::OtherStore);
+    }
+    if on_record.given_up {
+        return Err(RestoreRefusal::GivenUp);
+    }
     let Some(Stored {
         lease,
         revision,
         last,
     }) = stored
     else {
-        return match wanted.onto_absent {
+        return match wanted.onto_absent && !on_record.removed {
             true => Ok(()),
             false => Err(RestoreRefusal::Absent),
         };
     };
+    let mark = lease.map(|lease| LeaseMark::from(&lease.fence));
     let own = lease.is_some_and(|lease| lease.fence == wanted.fence);
-    let replaced = match (lease, &wanted.predecessor) {
-        (Some(lease), Some(predecessor)) => {
-            lease.fence.epoch == predecessor.epoch && lease.fence.token_id() == predecessor.token_id
-        }
-        // Whoever acquired a partition that was never leased replaced nothing.
-        (None, None) => true,
-        _ => false,
-    };
-    if !own && !replaced {
-        return Err(RestoreRefusal::StaleEpoch(
-            lease.map(|lease| lease.fence.epoch),
-        ));
+    if !own && (mark.is_none() || mark != wanted.predecessor) {
+        return Err(RestoreRefusal::StaleEpoch(mark.map(|mark| mark.epoch)));
     }
     let newest = wanted.image.writes.last().map(|write| write.id);
     match revision.cmp(&wanted.image.revision) {
@@ -112,6 +129,8 @@ pub(crate) enum RestoreRefusal {
     StaleEpoch(Option<u64>),
     Ahead(u64),
     Current,
+    OtherStore,
+    GivenUp,
 }
 
 impl RestoreRefusal {
@@ -121,6 +140,8 @@ impl RestoreRefusal {
             Self::StaleEpoch(current) => RestoreOutcome::StaleEpoch { current },
             Self::Ahead(revision) => RestoreOutcome::Ahead { revision },
             Self::Current => RestoreOutcome::Current { durability },
+            Self::OtherStore => RestoreOutcome::OtherStore,
+            Self::GivenUp => RestoreOutcome::GivenUp,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Fence, Head, Image, Key, Lease,
-    LeaseRequest, Partition, RenewOutcome, Restore, RestoreOutcome, StoreError, StoreStatus,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Fence, GiveUpOutcome, Head, Image, Key,
+    Lease, LeaseRequest, Partition, RenewOutcome, Restore, RestoreOutcome, StoreError, StoreStatus,
 };
 
 /// Most items in one [`Page`]; a larger limit is read as this, and 0 as 1.
@@ -158,7 +158,7 @@ pub trait StateStore: fmt::Debug + Send + Sync {
     /// [`StoreError::Unavailable`]
     async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError>;
 
-    /// Everything the partition holds but its lease, read at one moment; `None` if it is not there.
+    /// Everything the partition holds, read at one moment; `None` if it is not there.
     ///
     /// # Errors
     /// As [`get`](Self::get); [`StoreError::TooLarge`] for more than 64 MiB.
@@ -168,11 +168,20 @@ pub trait StateStore: fmt::Debug + Send + Sync {
     /// replica was promoted that had not seen everything, a server restarted from an old copy) or
     /// while it was away.
     ///
-    /// Accepted only if the stored lease is the restorer's own or the one it replaced
-    /// ([`Restore::predecessor`]), and only if the stored revision is not above the image's. That
-    /// the own epoch is greater does not do: with clocks or counters set back, a stale owner's may
-    /// be. The partition then has the image's entries with their versions, its revision and its
-    /// remembered writes; its time to live is as it was.
+    /// Accepted only if
+    ///
+    /// - the stored lease is the restorer's own or the one it replaced ([`Restore::predecessor`]).
+    ///   That the own epoch is greater does not do: with clocks or counters set back, a stale
+    ///   owner's may be. A partition that is there without a lease is nobody's to restore;
+    /// - the stored revision is not above the image's;
+    /// - or the partition is not there, that is [allowed for](Restore::onto_absent), and no removal
+    ///   of it is on record;
+    /// - the lease was not [given up](Self::give_up), and the store is the one it was
+    ///   [decided for](Restore::decided_for).
+    ///
+    /// The partition then has the image's entries with their versions, its revision, its remembered
+    /// writes and the restorer's lease; its time to live is as it was. Removals and leases given up
+    /// stay on record for at least 7 days (in memory: the latest 10,000).
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -181,6 +190,17 @@ pub trait StateStore: fmt::Debug + Send + Sync {
         partition: &Partition,
         restore: Restore,
     ) -> Result<RestoreOutcome, StoreError>;
+
+    /// Records that what was acknowledged under `fence` is kept elsewhere: from now on no restore
+    /// under it is accepted, not even one that is already under way. For an owner that was refused.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError>;
 
     /// Tells of every commit and restore on partitions whose name starts with `prefix`, from now on.
     ///

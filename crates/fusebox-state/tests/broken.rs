@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use fusebox_state::conformance::{CHECKS, run, run_check};
 use fusebox_state::{
     AcquireOutcome, Change, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Expect, Fence,
-    Head, Health, Image, Key, Lease, LeaseRequest, MemoryStore, Page, Partition, Predecessor,
-    RenewOutcome, Restore, RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId,
-    WriteId,
+    GiveUpOutcome, Head, Health, Image, Key, Lease, LeaseMark, LeaseRequest, MemoryStore, Page,
+    Partition, RenewOutcome, Restore, RestoreOutcome, StateStore, StoreDescription, StoreError,
+    StoreId, WriteId,
 };
 
 /// What a broken store gets wrong.
@@ -35,8 +35,12 @@ enum Fault {
     AnyRevision,
     /// Restores for whoever has the higher epoch.
     HigherEpochRestores,
-    /// Restores what was removed on purpose.
-    UndoesDeletes,
+    /// Restores what is not there without being asked to.
+    RestoresWhatever,
+    /// Restores what was meant for another store.
+    AnyStore,
+    /// Does not note that a lease was given up.
+    ForgetsGivenUp,
     /// Tells every watcher of everything.
     Unfiltered,
     /// Has another name each time.
@@ -223,14 +227,28 @@ impl StateStore for BrokenStore {
                 let lease = self.inner.lease(p).await?;
                 let lower = lease.filter(|lease| lease.epoch < wanted.fence.epoch);
                 match lower {
-                    Some(lease) => wanted.over(Some(Predecessor::from(&lease))),
+                    Some(lease) => wanted.over(Some(LeaseMark::from(&lease))),
                     None => wanted,
                 }
             }
-            Fault::UndoesDeletes => wanted.onto_absent(),
+            Fault::RestoresWhatever => wanted.onto_absent(),
+            Fault::AnyStore => Restore {
+                decided_for: None,
+                ..wanted
+            },
             _ => wanted,
         };
         self.inner.restore(p, wanted).await
+    }
+
+    async fn give_up(&self, p: &Partition, fence: &Fence) -> Result<GiveUpOutcome, StoreError> {
+        match self.fault {
+            Fault::ForgetsGivenUp => match self.current(p).as_ref() == Some(fence) {
+                true => Ok(GiveUpOutcome::Current),
+                false => Ok(GiveUpOutcome::Recorded),
+            },
+            _ => self.inner.give_up(p, fence).await,
+        }
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
@@ -289,8 +307,12 @@ finds! {
         AnyRevision by a_commit_at_another_revision_changes_nothing;
     a_store_that_restores_for_a_higher_epoch_is_found:
         HigherEpochRestores by a_greater_epoch_alone_restores_nothing;
-    a_store_that_undoes_removals_is_found:
-        UndoesDeletes by a_removed_partition_is_restored_only_on_request;
+    a_store_that_restores_what_is_not_there_is_found:
+        RestoresWhatever by a_partition_that_is_not_there_is_restored_only_on_request;
+    a_store_that_restores_what_was_meant_for_another_is_found:
+        AnyStore by a_restore_meant_for_another_store_changes_nothing;
+    a_store_that_forgets_leases_given_up_is_found:
+        ForgetsGivenUp by nothing_is_restored_under_a_lease_given_up;
     a_store_that_tells_everybody_everything_is_found: Unfiltered by a_watch_keeps_to_its_prefix;
     a_store_without_a_name_is_found: Nameless by the_identity_of_a_store_stays;
     a_store_that_boasts_is_found: Boasts by the_description_tells_the_durability_of_writes;

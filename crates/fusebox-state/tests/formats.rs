@@ -51,6 +51,7 @@ fn set_to_format_1(path: &Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     file.execute_batch(
         "DROP TABLE store;
+         DROP TABLE aside;
          DROP INDEX partition_changed;
          ALTER TABLE partition DROP COLUMN changed;
          ALTER TABLE partition DROP COLUMN changed_ms;

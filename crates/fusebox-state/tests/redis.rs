@@ -496,8 +496,13 @@ mod redis {
             let end: i64 = ask(&server, cmd("PEXPIRETIME").arg(&name)).await;
             ends.insert(name, end);
         }
+        let week = Duration::from_secs(7 * 24 * 3600).as_millis() as i64;
+        let record = ends
+            .remove("fusebox:{run}:x")
+            .expect("the removal is on record");
         assert_eq!(ends.len(), 4, "{ends:?}");
         let first = *ends.values().next().unwrap();
+        assert_eq!(record - first, week, "it outlives the partition");
         assert!(
             first > 0 && ends.values().all(|end| *end == first),
             "{ends:?}"
@@ -510,6 +515,8 @@ mod redis {
                 "{name}"
             );
         }
+        let record = cmd("EXISTS").arg("fusebox:{run}:x").clone();
+        assert_eq!(ask::<i64>(&server, &record).await, 0, "it was called off");
     }
 
     #[tokio::test]

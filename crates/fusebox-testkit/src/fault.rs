@@ -35,6 +35,8 @@ pub enum Operation {
     Image,
     /// `StateStore::restore`
     Restore,
+    /// `StateStore::give_up`
+    GiveUp,
     /// `StateStore::watch`
     Watch,
     /// `StateStore::identity`
@@ -54,6 +56,7 @@ impl Operation {
                 | Self::Release
                 | Self::Expire
                 | Self::Restore
+                | Self::GiveUp
         )
     }
 
@@ -73,6 +76,7 @@ impl Operation {
             Self::Head => "head",
             Self::Image => "image",
             Self::Restore => "restore",
+            Self::GiveUp => "give_up",
             Self::Watch => "watch",
             Self::Identity => "identity",
             Self::Health => "health",

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use fusebox_state::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, Head, Health, Image, Key,
-    Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome, StateStore,
-    StoreDescription, StoreError, StoreId, StoreStatus,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, GiveUpOutcome, Head, Health,
+    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, StoreStatus,
 };
 use tokio::time::Instant;
 
@@ -247,6 +247,15 @@ impl<S: StateStore> StateStore for FailingStore<S> {
     ) -> Result<RestoreOutcome, StoreError> {
         let work = self.inner.restore(partition, restore);
         self.with(Operation::Restore, work).await
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        self.with(Operation::GiveUp, self.inner.give_up(partition, fence))
+            .await
     }
 
     /// A feed that was opened is not failed.

@@ -159,6 +159,7 @@ checks! { $
         an_empty_commit_is_remembered
         each_commit_adds_one_to_the_revision
         a_commit_at_another_revision_changes_nothing
+        a_commit_after_another_write_changes_nothing
     }
     listings {
         scans_are_in_byte_order
@@ -186,7 +187,7 @@ checks! { $
     }
     restores {
         a_head_tells_what_a_partition_holds
-        an_image_holds_everything_but_the_lease
+        an_image_holds_everything
         a_partition_set_back_is_restored_exactly
         a_restored_partition_recognises_repeated_writes
         a_repeated_restore_changes_nothing
@@ -195,7 +196,11 @@ checks! { $
         a_restore_needs_the_own_lease_or_the_one_it_replaced
         a_greater_epoch_alone_restores_nothing
         a_restore_fences_the_lease_it_replaced
-        a_removed_partition_is_restored_only_on_request
+        a_partition_that_is_not_there_is_restored_only_on_request
+        a_removal_is_never_undone
+        a_partition_without_a_lease_is_nobodys_to_restore
+        a_restore_meant_for_another_store_changes_nothing
+        nothing_is_restored_under_a_lease_given_up
         a_restore_keeps_the_time_to_live
     }
     news {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::support::*;
 use crate::{
-    AcquireOutcome, CommitOutcome, Expect, Fence, Image, LeaseRequest, Partition, Predecessor,
-    Restore, RestoreOutcome, StateStore, TokenId, WriteId,
+    AcquireOutcome, CommitOutcome, Expect, Fence, GiveUpOutcome, Image, LeaseMark, LeaseRequest,
+    Partition, Restore, RestoreOutcome, StateStore, StoreId, TokenId, WriteId,
 };
 
 type Shared = Arc<dyn StateStore>;
@@ -92,7 +92,7 @@ pub(super) async fn a_head_tells_what_a_partition_holds(store: &dyn StateStore, 
     assert_eq!((head.revision, head.keys, head.changed), (0, 0, None));
 }
 
-pub(super) async fn an_image_holds_everything_but_the_lease(store: &dyn StateStore, _: Shared) {
+pub(super) async fn an_image_holds_everything(store: &dyn StateStore, _: Shared) {
     let p = partition("image");
     assert_eq!(store.image(&p).await.expect("image answers"), None);
     let first =
@@ -118,6 +118,10 @@ pub(super) async fn an_image_holds_everything_but_the_lease(store: &dyn StateSto
         assert_eq!(remembered.id, write.id());
         assert_eq!(remembered.digest, write.digest());
     }
+    assert_eq!(image.lease, None);
+    let fence = acquire(store, &p, "owner", LONG).await;
+    let image = self::image(store, &p).await;
+    assert_eq!(image.lease, Some(LeaseMark::from(&fence)));
 }
 
 pub(super) async fn a_partition_set_back_is_restored_exactly(store: &dyn StateStore, _: Shared) {
@@ -236,13 +240,13 @@ pub(super) async fn a_restore_needs_the_own_lease_or_the_one_it_replaced(
     };
     let own_only = restore(store, &q, back(&two, &newest)).await;
     assert_eq!(own_only, stale, "the own lease is not there any more");
-    let right = Predecessor::from(&previous);
+    let right = LeaseMark::from(&previous);
     for wrong in [
-        Predecessor {
+        LeaseMark {
             epoch: right.epoch + 1,
             ..right.clone()
         },
-        Predecessor {
+        LeaseMark {
             token_id: TokenId::new("0000000000000000"),
             ..right.clone()
         },
@@ -274,7 +278,7 @@ pub(super) async fn a_greater_epoch_alone_restores_nothing(store: &dyn StateStor
 pub(super) async fn a_restore_fences_the_lease_it_replaced(store: &dyn StateStore, _: Shared) {
     let (p, one, late) = set_back(store, "fenced").await;
     let lease = store.lease(&p).await.expect("lease answers");
-    let predecessor = lease.as_ref().map(Predecessor::from);
+    let predecessor = lease.as_ref().map(LeaseMark::from);
     let two = other_fence(one.epoch + 1);
     let outcome = restore(store, &p, back(&two, &late).over(predecessor)).await;
     assert!(is_restored(&outcome), "{outcome:?}");
@@ -289,20 +293,95 @@ pub(super) async fn a_restore_fences_the_lease_it_replaced(store: &dyn StateStor
     assert!(commit(store, &p, next).await.is_applied());
 }
 
-pub(super) async fn a_removed_partition_is_restored_only_on_request(
+pub(super) async fn a_partition_that_is_not_there_is_restored_only_on_request(
     store: &dyn StateStore,
     _: Shared,
 ) {
-    let p = partition("removed");
-    let (fence, _, late) = history(store, &p).await;
-    let removed = store.expire(&p, Some(Duration::ZERO)).await;
-    assert!(removed.expect("expire answers"));
+    let (fence, _, late) = history(store, &partition("there")).await;
+    let p = partition("not-there");
     let outcome = restore(store, &p, back(&fence, &late)).await;
     assert_eq!(outcome, RestoreOutcome::Absent);
     assert_eq!(store.head(&p).await.expect("head answers"), None);
     let outcome = restore(store, &p, back(&fence, &late).onto_absent()).await;
     assert!(is_restored(&outcome), "{outcome:?}");
     assert_eq!(image(store, &p).await, late);
+}
+
+pub(super) async fn a_removal_is_never_undone(store: &dyn StateStore, _: Shared) {
+    let p = partition("removed");
+    let (fence, _, late) = history(store, &p).await;
+    let removed = store.expire(&p, Some(Duration::ZERO)).await;
+    assert!(removed.expect("expire answers"));
+    let outcome = restore(store, &p, back(&fence, &late).onto_absent()).await;
+    assert_eq!(outcome, RestoreOutcome::Absent);
+    assert_eq!(store.head(&p).await.expect("head answers"), None);
+
+    let q = partition("expired");
+    let (fence, _, late) = history(store, &q).await;
+    assert!(store.expire(&q, Some(SHORT)).await.expect("expire answers"));
+    pass(store, SHORT).await;
+    let outcome = restore(store, &q, back(&fence, &late).onto_absent()).await;
+    assert_eq!(outcome, RestoreOutcome::Absent, "it ran out of its time");
+}
+
+pub(super) async fn a_partition_without_a_lease_is_nobodys_to_restore(
+    store: &dyn StateStore,
+    _: Shared,
+) {
+    let (fence, _, late) = history(store, &partition("leased")).await;
+    let p = partition("unleased");
+    put(store, &p, "a", b"somebody's").await;
+    // Its restorer had replaced no lease either.
+    let outcome = restore(store, &p, back(&fence, &late)).await;
+    assert_eq!(outcome, RestoreOutcome::StaleEpoch { current: None });
+    assert_eq!(
+        value(store, &p, "a").await.as_deref(),
+        Some(&b"somebody's"[..])
+    );
+}
+
+pub(super) async fn a_restore_meant_for_another_store_changes_nothing(
+    store: &dyn StateStore,
+    _: Shared,
+) {
+    let (p, fence, late) = set_back(store, "meant").await;
+    let before = image(store, &p).await;
+    let elsewhere = back(&fence, &late).at_store(StoreId::random());
+    let outcome = restore(store, &p, elsewhere).await;
+    assert_eq!(outcome, RestoreOutcome::OtherStore);
+    assert_eq!(image(store, &p).await, before);
+    let here = store.identity().await.expect("identity answers");
+    let outcome = restore(store, &p, back(&fence, &late).at_store(here)).await;
+    assert!(is_restored(&outcome), "{outcome:?}");
+}
+
+pub(super) async fn nothing_is_restored_under_a_lease_given_up(store: &dyn StateStore, _: Shared) {
+    let (p, one, late) = set_back(store, "given-up").await;
+    let lease = store.lease(&p).await.expect("lease answers");
+    let predecessor = lease.as_ref().map(LeaseMark::from);
+    let current = store.give_up(&p, &one).await.expect("give_up answers");
+    assert_eq!(
+        current,
+        GiveUpOutcome::Current,
+        "there is nothing to give up"
+    );
+    let two = other_fence(one.epoch + 1);
+    let over = || back(&two, &late).over(predecessor.clone());
+    for _ in 0..2 {
+        let given_up = store.give_up(&p, &two).await.expect("give_up answers");
+        assert_eq!(given_up, GiveUpOutcome::Recorded);
+    }
+    let outcome = restore(store, &p, over()).await;
+    assert_eq!(outcome, RestoreOutcome::GivenUp);
+    // It outlives the partition.
+    let absent = partition("given-up");
+    let given_up = store.give_up(&absent, &two).await;
+    assert_eq!(given_up.expect("give_up answers"), GiveUpOutcome::Recorded);
+    let outcome = restore(store, &absent, back(&two, &late).onto_absent()).await;
+    assert_eq!(outcome, RestoreOutcome::GivenUp);
+    // The current lease goes on.
+    let outcome = restore(store, &p, back(&one, &late)).await;
+    assert!(is_restored(&outcome), "{outcome:?}");
 }
 
 pub(super) async fn a_restore_keeps_the_time_to_live(store: &dyn StateStore, _: Shared) {

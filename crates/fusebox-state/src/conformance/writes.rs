@@ -343,3 +343,36 @@ pub(super) async fn a_commit_at_another_revision_changes_nothing(
         "a repetition is recognised before its revision is looked at"
     );
 }
+
+pub(super) async fn a_commit_after_another_write_changes_nothing(
+    store: &dyn StateStore,
+    _: Shared,
+) {
+    let p = partition("following");
+    let first = write().put(key("a"), Expect::Any, b"1".to_vec());
+    let second = write().put(key("a"), Expect::Any, b"2".to_vec());
+    let early = write().following(first.id());
+    assert_eq!(
+        commit(store, &p, early).await,
+        CommitOutcome::RevisionConflict { found: 0 }
+    );
+    assert!(commit(store, &p, first.clone()).await.is_applied());
+    let next = second.clone().at_revision(1).following(first.id());
+    assert!(commit(store, &p, next.clone()).await.is_applied());
+    for wrong in [first.id(), write().id()] {
+        let stray = write().at_revision(2).following(wrong);
+        assert_eq!(
+            commit(store, &p, stray).await,
+            CommitOutcome::RevisionConflict { found: 2 }
+        );
+    }
+    let repeated = commit(store, &p, next).await;
+    assert!(
+        matches!(repeated, CommitOutcome::Duplicate { revision: 2, .. }),
+        "a repetition is recognised first: {repeated:?}"
+    );
+    let head = store.head(&p).await.expect("head answers").expect("there");
+    assert_eq!((head.revision, head.latest), (2, Some(second.id())));
+    let third = write().at_revision(2).following(second.id());
+    assert!(commit(store, &p, third).await.is_applied());
+}

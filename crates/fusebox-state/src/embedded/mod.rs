@@ -1,5 +1,6 @@
 //! State in one SQLite file.
 
+mod aside;
 mod fault;
 mod feed;
 mod schema;
@@ -19,9 +20,9 @@ use tokio::sync::watch;
 use self::feed::EmbeddedFeed;
 use self::worker::Worker;
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
-    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
-    StateStore, StoreDescription, StoreError, StoreId, random, rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, GiveUpOutcome,
+    Head, Health, Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore,
+    RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId, random, rules,
 };
 
 const DURABILITY: Durability = Durability::LocalFsync;
@@ -257,6 +258,18 @@ impl StateStore for EmbeddedStore {
             .await?;
         self.news.send_modify(|writes| *writes += 1);
         Ok(outcome)
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let (partition, fence) = (partition.clone(), fence.clone());
+        self.write("give_up", move |db, now| {
+            whole::give_up(db, &partition, &fence, now)
+        })
+        .await
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {

@@ -65,6 +65,15 @@ const FORMAT_2: &str = "
         -- Counts writes to partitions.
         sequence INTEGER NOT NULL
     ) STRICT;
+    -- What is on record beside partitions, whether or not they are there.
+    CREATE TABLE aside (
+        name TEXT NOT NULL,
+        -- The id of a lease given up, or nothing for a removal.
+        token_id TEXT NOT NULL,
+        until_ms INTEGER NOT NULL,
+        PRIMARY KEY (name, token_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX aside_until ON aside (until_ms);
 ";
 
 /// Opens the file for the writer, making it if need be.

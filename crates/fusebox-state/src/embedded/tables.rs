@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::DURABILITY;
 use super::fault::ReadError;
+use super::{DURABILITY, aside};
 use crate::commit::REMEMBERED_WRITES;
 use crate::rules::{self, LeaseRecord};
 use crate::{
     AcquireOutcome, Commit, CommitOutcome, Entry, Fence, Key, Lease, LeaseRequest, Page, Partition,
-    RenewOutcome, record,
+    RenewOutcome, WriteId, record,
 };
 
 /// Values of one page, in bytes, after which it ends early.
@@ -186,7 +186,12 @@ pub(crate) fn commit(
         return Ok(CommitOutcome::StaleEpoch { current });
     }
     let found = head.as_ref().map_or(0, |head| unsigned(head.writes));
-    if commit.revision().is_some_and(|at| at != found) {
+    let latest = match &head {
+        // Asked only by those who want to know.
+        Some(head) if commit.follows().is_some() => latest(db, head)?,
+        _ => None,
+    };
+    if !commit.builds_on(found, latest) {
         return Ok(CommitOutcome::RevisionConflict { found });
     }
     let mut deleted = 0;
@@ -277,6 +282,10 @@ pub(crate) fn expire(
     let Some(head) = head(db, partition, now_ms)? else {
         return Ok(false);
     };
+    match ttl {
+        Some(ttl) => aside::removed(db, partition, now_ms + rules::ttl_ms(ttl))?,
+        None => aside::kept(db, partition)?,
+    }
     if ttl == Some(Duration::ZERO) {
         remove(db, head.id)?;
     } else {
@@ -290,12 +299,16 @@ pub(crate) fn expire(
 }
 
 pub(crate) fn has_expired(db: &Connection, now_ms: u64) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM partition WHERE deadline_ms <= ?1)")?
-        .query_row([signed(now_ms)], |row| row.get(0))
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM partition WHERE deadline_ms <= ?1)
+             OR EXISTS (SELECT 1 FROM aside WHERE until_ms <= ?1)",
+    )?
+    .query_row([signed(now_ms)], |row| row.get(0))
 }
 
-/// Removes some expired partitions.
+/// Removes some expired partitions and records.
 pub(crate) fn purge(db: &Connection, now_ms: u64) -> rusqlite::Result<()> {
+    aside::purge(db, now_ms, PURGE)?;
     let expired: Vec<i64> = db
         .prepare_cached("SELECT id FROM partition WHERE deadline_ms <= ?1 LIMIT ?2")?
         .query_map([signed(now_ms), PURGE], |row| row.get(0))?
@@ -367,6 +380,15 @@ fn remove(db: &Connection, id: i64) -> rusqlite::Result<()> {
         db.prepare_cached(sql)?.execute([id])?;
     }
     Ok(())
+}
+
+/// The write that made the partition's revision.
+pub(super) fn latest(db: &Connection, head: &Head) -> rusqlite::Result<Option<WriteId>> {
+    db.prepare_cached("SELECT id FROM write_id WHERE partition = ?1 AND number = ?2")?
+        .query_row(params![head.id, head.writes], |row| {
+            row.get(0).map(WriteId::from_bytes)
+        })
+        .optional()
 }
 
 fn written(db: &Connection, id: i64, commit: &Commit) -> rusqlite::Result<Option<([u8; 32], i64)>> {

@@ -4,13 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::DURABILITY;
 use super::fault::ReadError;
 use super::tables::{self, signed, stored_name, unsigned};
+use super::{DURABILITY, aside};
 use crate::rules::{self, LeaseRecord, Stored};
 use crate::{
-    Entry, Head, Image, Key, MAX_IMAGE_BYTES, Notice, Partition, RememberedWrite, Restore,
-    RestoreOutcome, StoreError, StoreId, WriteId, record,
+    Entry, Fence, GiveUpOutcome, Head, Image, Key, MAX_IMAGE_BYTES, Notice, Partition,
+    RememberedWrite, Restore, RestoreOutcome, StoreError, StoreId, WriteId, record,
 };
 
 const PURPOSE: &str = "image of a partition in bytes";
@@ -25,7 +25,8 @@ pub(crate) fn head(
             "SELECT epoch, token, owner, lease_expires_ms, writes, changed_ms, deadline_ms,
                     (SELECT count(*) FROM entry WHERE partition = partition.id),
                     -- Format byte and hash stand before each value.
-                    (SELECT sum(length(value) - 9) FROM entry WHERE partition = partition.id)
+                    (SELECT sum(length(value) - 9) FROM entry WHERE partition = partition.id),
+                    (SELECT id FROM write_id WHERE partition = partition.id AND number = writes)
              FROM partition WHERE name = ?1 AND (deadline_ms IS NULL OR deadline_ms > ?2)",
         )?
         .query_row(params![partition.as_str(), signed(now_ms)], |row| {
@@ -37,6 +38,8 @@ pub(crate) fn head(
                 .map(|deadline| Duration::from_millis(unsigned(deadline).saturating_sub(now_ms)));
             head.keys = unsigned(row.get(7)?);
             head.value_bytes = unsigned(row.get::<_, Option<i64>>(8)?.unwrap_or(0));
+            let latest: Option<[u8; 16]> = row.get(9)?;
+            head.latest = latest.map(WriteId::from_bytes);
             head.lease = tables::lease_record(row, 0)?.map(|lease| lease.view(now_ms));
             Ok(head)
         })
@@ -53,14 +56,15 @@ pub(crate) fn image(
     let moment = db.unchecked_transaction()?;
     let found = moment
         .prepare_cached(
-            "SELECT id, writes, version_floor FROM partition
+            "SELECT epoch, token, owner, lease_expires_ms, id, writes, version_floor FROM partition
              WHERE name = ?1 AND (deadline_ms IS NULL OR deadline_ms > ?2)",
         )?
         .query_row(params![partition.as_str(), signed(now_ms)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let lease = tables::lease_record(row, 0)?;
+            Ok((lease, row.get(4)?, row.get(5)?, row.get(6)?))
         })
         .optional()?;
-    let Some((id, revision, floor)) = found else {
+    let Some((lease, id, revision, floor)) = found else {
         return Ok(None);
     };
     Ok(Some(Image {
@@ -68,6 +72,7 @@ pub(crate) fn image(
         version_floor: unsigned(floor),
         entries: entries(&moment, partition, id)?,
         writes: writes(&moment, id)?,
+        lease: lease.map(|lease| (&lease.fence).into()),
     }))
 }
 
@@ -141,11 +146,13 @@ pub(crate) fn restore(
         Some(head) => Some(Stored {
             lease: head.lease.as_ref(),
             revision: unsigned(head.writes),
-            last: writes(db, head.id)?.last().map(|write| write.id),
+            last: tables::latest(db, head)?,
         }),
         None => None,
     };
-    if let Err(refusal) = rules::restore(stored.as_ref(), restore) {
+    let on_record = aside::on_record(db, partition, &restore.fence, now_ms)?;
+    let allowed = rules::restore(stored.as_ref(), on_record, &identity(db)?, restore);
+    if let Err(refusal) = allowed {
         return Ok(refusal.outcome(DURABILITY));
     }
     let id = match found {
@@ -187,6 +194,21 @@ pub(crate) fn restore(
     Ok(RestoreOutcome::Restored {
         durability: DURABILITY,
     })
+}
+
+pub(crate) fn give_up(
+    db: &Connection,
+    partition: &Partition,
+    fence: &Fence,
+    now_ms: u64,
+) -> rusqlite::Result<GiveUpOutcome> {
+    let head = tables::head(db, partition, now_ms)?;
+    let lease = head.and_then(|head| head.lease);
+    if lease.is_some_and(|lease| lease.fence == *fence) {
+        return Ok(GiveUpOutcome::Current);
+    }
+    aside::given_up(db, partition, fence, now_ms)?;
+    Ok(GiveUpOutcome::Recorded)
 }
 
 pub(crate) fn identity(db: &Connection) -> rusqlite::Result<StoreId> {

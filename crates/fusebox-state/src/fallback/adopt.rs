@@ -3,7 +3,7 @@
 use super::journal::Journal;
 use super::owned::Owned;
 use super::{Shared, mode};
-use crate::{Restore, StateStore, StoreError};
+use crate::{Restore, StoreError};
 
 impl Shared {
     /// Takes over what lies in the journal, and in those of processes that have ended.
@@ -31,15 +31,15 @@ impl Shared {
                     data.pending = image.revision.saturating_sub(record.base);
                     data.pending_since = Some(tokio::time::Instant::now());
                     data.store = record.store;
-                    data.journal = Some(journal.clone());
+                    data.journal = Some((journal.clone(), record.place.clone()));
                 }
                 if image.revision == record.base {
                     // The process ended between taking the partition in and its first commit.
-                    journal.finish(&partition).await?;
+                    journal.finish(&partition, &record.place).await?;
                     continue;
                 }
                 let copy = Restore::new(fence, owner, record.ttl, image).onto_absent();
-                let _ = self.mirror.restore(&partition, copy).await?;
+                self.mirror.put(&partition, copy);
                 self.holding.insert(owned);
             }
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::config::Policy;
+use super::journal::Journal;
 use super::owned::Owned;
 use super::reconcile::PutBack;
 use super::{Shared, mode};
 use crate::{
     Commit, CommitOutcome, Durability, Expect, Partition, RenewOutcome, StateStore, StoreError,
+    WriteId,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -32,10 +34,10 @@ impl Shared {
             if owned.data().pending > 0 || self.mode.is_away() {
                 return self.commit_locally(owned, commit, last).await;
             }
-            let known = self.revision(owned).await?;
-            let sent = match (commit.revision(), known) {
-                (None, Some(known)) => commit.clone().at_revision(known),
-                _ => commit.clone(),
+            let known = self.known_to(owned).await?;
+            let sent = match &known {
+                Some(known) => known.expected_by(&commit),
+                None => commit.clone(),
             };
             let settled = match self.primary.commit(&owned.partition, sent).await {
                 Ok(outcome) => {
@@ -78,11 +80,14 @@ impl Shared {
         owned: &Arc<Owned>,
         commit: &Commit,
         outcome: CommitOutcome,
-        known: Option<u64>,
+        known: Option<Known>,
     ) -> Result<Option<CommitOutcome>, StoreError> {
-        let Some(known) = known else {
+        let Some(Known {
+            revision: known, ..
+        }) = known
+        else {
             if matches!(outcome, CommitOutcome::StaleEpoch { .. }) {
-                self.forget(owned).await?;
+                self.forget(owned);
             }
             return Ok(Some(outcome));
         };
@@ -93,14 +98,19 @@ impl Shared {
                 }
                 Ok(Some(outcome))
             }
-            CommitOutcome::RevisionConflict { found } if found > known => {
-                // An own write whose answer was lost has been applied after all.
-                self.look_anew(owned).await?;
-                let is_ours = commit.revision().is_none();
+            // An own write whose answer was lost has been applied after all.
+            CommitOutcome::RevisionConflict { found }
+                if found > known && self.look_anew(owned).await? =>
+            {
+                let is_ours = commit.revision().is_none() && commit.follows().is_none();
                 Ok((!is_ours).then_some(outcome))
             }
             // The caller's own expectation was wrong.
-            CommitOutcome::RevisionConflict { found } if found == known => Ok(Some(outcome)),
+            CommitOutcome::RevisionConflict { found }
+                if found == known && commit.revision().is_some_and(|at| at != known) =>
+            {
+                Ok(Some(outcome))
+            }
             CommitOutcome::RevisionConflict { .. } | CommitOutcome::StaleEpoch { .. } => {
                 match self.put_back(owned).await? {
                     PutBack::Done => Ok(None),
@@ -138,14 +148,9 @@ impl Shared {
                 may_have_applied: false,
             }));
         }
-        let durability = match self.journal_of(owned) {
-            Some(journal) => {
-                if pending == 0 {
-                    let image = self.mirrored(&owned.partition).await?;
-                    journal.begin(owned, image).await?;
-                    owned.data().journal = Some(Arc::clone(&journal));
-                }
-                let outcome = journal.commit(&owned.partition, commit.clone()).await?;
+        let durability = match self.place_of(owned, pending).await? {
+            Some((journal, place)) => {
+                let outcome = journal.commit(&place, commit.clone()).await?;
                 if !outcome.is_applied() {
                     return Ok(outcome);
                 }
@@ -174,9 +179,24 @@ impl Shared {
         })
     }
 
-    fn journal_of(&self, owned: &Owned) -> Option<Arc<super::Journal>> {
-        let adopted = owned.data().journal.clone();
-        adopted.or_else(|| self.journal.clone())
+    /// Where the partition's commits go, which is made for the first of them; none for memory.
+    async fn place_of(
+        &self,
+        owned: &Arc<Owned>,
+        pending: u64,
+    ) -> Result<Option<(Arc<Journal>, Partition)>, StoreError> {
+        let known = owned.data().journal.clone();
+        match (known, &self.journal) {
+            // A place without commits is from a try that failed, and may be behind.
+            (Some(place), _) if pending > 0 => Ok(Some(place)),
+            (_, Some(journal)) => {
+                let image = self.mirrored(&owned.partition).await?;
+                let place = (Arc::clone(journal), journal.begin(owned, image).await?);
+                owned.data().journal = Some(place.clone());
+                Ok(Some(place))
+            }
+            (_, None) => Ok(None),
+        }
     }
 
     /// Has the mirror follow a commit that the primary took as `revision`.
@@ -209,7 +229,7 @@ impl Shared {
         // More than fits is measured exactly before it is given up: writing a key again takes no
         // more room.
         if (made != revision || !self.holding.has_room(owned, bytes))
-            && self.look_anew(owned).await.is_err()
+            && !self.look_anew(owned).await.unwrap_or(false)
         {
             // The commit stands. What the owner knows will be looked up with the next lease.
             owned.data().is_mirrored = false;
@@ -242,7 +262,7 @@ impl Shared {
                 }
             }
             RenewOutcome::Lost { current_epoch } => {
-                self.forget(owned).await?;
+                self.forget(owned);
                 Ok(RenewOutcome::Lost { current_epoch })
             }
             outcome => {
@@ -267,7 +287,7 @@ impl Shared {
         }
         let release = self.primary.release(&owned.partition, &owned.fence);
         let outcome = self.ask("release", release).await?;
-        self.forget(owned).await?;
+        self.forget(owned);
         Ok(outcome)
     }
 
@@ -284,7 +304,7 @@ impl Shared {
         let expire = self.primary.expire(&owned.partition, ttl);
         let found = self.ask("expire", expire).await?;
         if ttl == Some(Duration::ZERO) {
-            self.forget(owned).await?;
+            self.forget(owned);
         }
         Ok(found)
     }
@@ -293,18 +313,42 @@ impl Shared {
         matches!(self.config.policy, Policy::FailClosed)
     }
 
-    /// The revision the owner knows of, if the mirror has it.
-    async fn revision(&self, owned: &Owned) -> Result<Option<u64>, StoreError> {
+    /// Where the owner knows the partition to be, if the mirror has it.
+    async fn known_to(&self, owned: &Owned) -> Result<Option<Known>, StoreError> {
         if !owned.data().is_mirrored {
             return Ok(None);
         }
         let head = self.mirror.head(&owned.partition).await?;
-        Ok(head.map(|head| head.revision))
+        Ok(head.map(|head| Known {
+            revision: head.revision,
+            latest: head.latest,
+        }))
     }
 
     pub(super) async fn mirrored(&self, partition: &Partition) -> Result<crate::Image, StoreError> {
         let image = self.mirror.image(partition).await?;
         Ok(image.unwrap_or_default())
+    }
+}
+
+/// Where a partition is.
+struct Known {
+    revision: u64,
+    latest: Option<WriteId>,
+}
+
+impl Known {
+    /// The commit, to be applied only where the owner knows the partition to be. What the caller
+    /// expects stands.
+    fn expected_by(&self, commit: &Commit) -> Commit {
+        let mut commit = commit.clone();
+        if commit.revision().is_none() {
+            commit = commit.at_revision(self.revision);
+        }
+        match (commit.follows(), self.latest) {
+            (None, Some(latest)) => commit.following(latest),
+            _ => commit,
+        }
     }
 }
 

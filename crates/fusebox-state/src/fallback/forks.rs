@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Shared;
 use super::owned::Owned;
 use crate::{
-    Entry, Image, Key, Partition, Predecessor, Restore, StateStore, StoreError, random, rules,
+    Entry, Image, Key, LeaseMark, Partition, Restore, StateStore, StoreError, random, rules,
 };
 
 const PREFIX: &str = "fork/";
@@ -99,7 +99,7 @@ pub(super) async fn keep(
     image.entries.push((origin_key(), entry));
     image.entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     let journal = owned.data().journal.clone();
-    if let Some(journal) = journal {
+    if let Some((journal, _)) = journal {
         put(&**journal.store(), owned, &fork.stored_as, image.clone()).await?;
     }
     put(&*shared.primary, owned, &fork.stored_as, image).await
@@ -113,7 +113,7 @@ async fn put(
 ) -> Result<(), StoreError> {
     let copy = Restore::new(owned.fence.clone(), &*owned.owner, Duration::ZERO, image);
     let lease = store.lease(at).await?;
-    let copy = copy.over(lease.as_ref().map(Predecessor::from));
+    let copy = copy.over(lease.as_ref().map(LeaseMark::from));
     let _ = store.restore(at, copy.onto_absent()).await?;
     let _ = store.expire(at, Some(KEPT_FOR)).await?;
     Ok(())

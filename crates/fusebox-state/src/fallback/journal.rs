@@ -1,7 +1,8 @@
 //! Where commits go that the primary cannot take: another store, for this process alone.
 //!
-//! A partition with such commits lies in the journal whole, under its own name, as its owner knows
-//! it. Delivering it is one restore of the primary's: whole or not at all, however often it is tried.
+//! A partition with such commits lies in the journal whole, as its owner knows it, under a name that
+//! is used once. Delivering it is one restore of the primary's: whole or not at all, however often it
+//! is tried.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +13,13 @@ use super::owned::Owned;
 use super::record::Record;
 use crate::{
     Commit, CommitOutcome, Durability, Expect, Image, Key, Partition, Restore, StateStore,
-    StoreError, WriteId,
+    StoreError, WriteId, random,
 };
 
 /// The journal's own partition: a record for each partition it holds.
 const INDEX: &str = "fusebox.fallback";
+/// Where the copies are.
+const COPIES: &str = "copy/";
 const PAGE: usize = 100;
 
 pub(super) struct Journal {
@@ -73,37 +76,41 @@ impl Journal {
         self.store.describe().durability
     }
 
-    /// Takes a partition in as its owner knows it. Until the first commit nothing depends on it.
-    pub(super) async fn begin(&self, owned: &Owned, image: Image) -> Result<(), StoreError> {
-        let partition = &owned.partition;
-        let record = Record::of(owned, image.revision).to_bytes();
-        // A copy of an earlier lease's, delivered but not removed, must not stand in the way.
-        let _ = self.store.expire(partition, Some(Duration::ZERO)).await?;
+    /// Takes a partition in as its owner knows it, and answers where it lies. Until the first commit
+    /// nothing depends on it.
+    pub(super) async fn begin(&self, owned: &Owned, image: Image) -> Result<Partition, StoreError> {
+        let place = random::hex(&random::bytes16());
+        let place = Partition::try_new(format!("{COPIES}{place}"))?;
+        let record = Record::of(owned, image.revision, place.clone()).to_bytes();
         self.index(
             |commit, key| commit.put(key, Expect::Any, record),
-            partition,
+            &owned.partition,
         )
         .await?;
         let ttl = owned.data().ttl;
         let copy = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image).onto_absent();
-        let _ = self.store.restore(partition, copy).await?;
+        let _ = self.store.restore(&place, copy).await?;
         self.held.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(place)
     }
 
     pub(super) async fn commit(
         &self,
-        partition: &Partition,
+        place: &Partition,
         commit: Commit,
     ) -> Result<CommitOutcome, StoreError> {
-        self.store.commit(partition, commit).await
+        self.store.commit(place, commit).await
     }
 
     /// Removes a partition that was delivered, or is kept elsewhere.
-    pub(super) async fn finish(&self, partition: &Partition) -> Result<(), StoreError> {
+    pub(super) async fn finish(
+        &self,
+        partition: &Partition,
+        place: &Partition,
+    ) -> Result<(), StoreError> {
         self.index(|commit, key| commit.delete(key, Expect::Any), partition)
             .await?;
-        let _ = self.store.expire(partition, Some(Duration::ZERO)).await?;
+        let _ = self.store.expire(place, Some(Duration::ZERO)).await?;
         self.held.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Journal {
                 let partition = Partition::try_new(key.as_str())?;
                 let what = || format!("journal record of partition `{partition}`");
                 let record = Record::parse(&entry.value, what)?;
-                if let Some(image) = self.store.image(&partition).await? {
+                if let Some(image) = self.store.image(&record.place).await? {
                     self.held.fetch_add(1, Ordering::Relaxed);
                     found.push((partition, record, image));
                 }

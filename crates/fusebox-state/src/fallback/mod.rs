@@ -28,9 +28,10 @@ use self::journal::Journal;
 use self::mode::Mode;
 use self::owned::{Holding, Owned};
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, Head, Health, Image, Key,
-    Lease, LeaseRequest, MemoryStore, Page, Partition, Predecessor, RenewOutcome, Restore,
-    RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId, StoreMode, StoreStatus,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Entry, Fence, GiveUpOutcome, Head, Health,
+    Image, Key, Lease, LeaseMark, LeaseRequest, MemoryStore, Page, Partition, RenewOutcome,
+    Restore, RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId, StoreMode,
+    StoreStatus,
 };
 
 /// A store behind which its owner's own memory stands, and perhaps a journal on the local disk.
@@ -244,7 +245,7 @@ impl StateStore for FallbackStore {
         let acquire = self.shared.primary.acquire(partition, request);
         let outcome = self.shared.ask("acquire", acquire).await?;
         if let AcquireOutcome::Acquired { fence, previous } = &outcome {
-            let predecessor = previous.as_ref().map(Predecessor::from);
+            let predecessor = previous.as_ref().map(LeaseMark::from);
             let owned = Owned::new(partition.clone(), fence.clone(), owner, predecessor);
             owned.data().lease_lasts(sent, ttl);
             self.shared.hold(owned).await?;
@@ -328,11 +329,22 @@ impl StateStore for FallbackStore {
         let owned = self.shared.holding.find(partition);
         let restore = self.shared.primary.restore(partition, restore);
         let outcome = self.shared.ask("restore", restore).await?;
-        if let Some(owned) = owned {
+        if let Some(owned) = owned
+            && owned.data().pending == 0
+        {
             let _turn = owned.turn().await;
             self.shared.look_anew(&owned).await?;
         }
         Ok(outcome)
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let give_up = self.shared.primary.give_up(partition, fence);
+        self.shared.ask("give_up", give_up).await
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use crate::{Fence, Partition, Predecessor, StoreId};
+use crate::{Fence, LeaseMark, Partition, StoreId};
 
 /// Kept back from the end of a lease, so that this side stops before another may start.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ pub(super) struct Owned {
     pub(super) fence: Fence,
     /// The lease's owner, as it is written.
     pub(super) owner: String,
-    pub(super) predecessor: Option<Predecessor>,
+    pub(super) predecessor: Option<LeaseMark>,
     /// Held while a write to the partition is under way, so that the mirror follows in order.
     turn: tokio::sync::Mutex<()>,
     data: Mutex<Data>,
@@ -34,8 +34,8 @@ pub(super) struct Data {
     /// Commits acknowledged that the primary does not have.
     pub(super) pending: u64,
     pub(super) pending_since: Option<Instant>,
-    /// Where they are, if they are on disk.
-    pub(super) journal: Option<Arc<Journal>>,
+    /// Where they are, if they are in a journal.
+    pub(super) journal: Option<(Arc<Journal>, Partition)>,
     pub(super) ttl: Duration,
     /// Until when writes may be acknowledged without the primary.
     pub(super) valid_until: Instant,
@@ -51,7 +51,7 @@ impl Owned {
         partition: Partition,
         fence: Fence,
         owner: String,
-        predecessor: Option<Predecessor>,
+        predecessor: Option<LeaseMark>,
     ) -> Arc<Self> {
         Arc::new(Self {
             partition,

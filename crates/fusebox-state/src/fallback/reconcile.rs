@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::owned::Owned;
 use super::{Shared, forks, mode};
 use crate::{
-    Durability, Image, Restore, RestoreOutcome, StateStore, StoreError, StoreId, StoreStatus,
+    Durability, GiveUpOutcome, Image, LeaseMark, Restore, RestoreOutcome, StateStore, StoreError,
+    StoreId, StoreStatus,
 };
 
 /// What became of a partition that was to be put back.
@@ -36,18 +37,31 @@ impl Shared {
     pub(super) async fn hold(&self, owned: Arc<Owned>) -> Result<(), StoreError> {
         let _turn = owned.turn().await;
         owned.data().store = self.known().clone();
+        self.mirror.drop_partition(&owned.partition);
         self.look_anew(&owned).await?;
         for partition in self.holding.insert(Arc::clone(&owned)) {
-            let _ = self.mirror.expire(&partition, Some(Duration::ZERO)).await?;
+            self.mirror.drop_partition(&partition);
         }
         Ok(())
     }
 
-    /// Has the mirror show what the primary has. Only for an owner whose lease was just proven.
-    pub(super) async fn look_anew(&self, owned: &Arc<Owned>) -> Result<(), StoreError> {
+    /// Has the mirror show what the primary has under the owner's lease, if that goes on from what
+    /// the owner knows. Answers whether it does; if not, the mirror stays as it is.
+    pub(super) async fn look_anew(&self, owned: &Arc<Owned>) -> Result<bool, StoreError> {
         let partition = &owned.partition;
+        let known = self.mirror.head(partition).await?;
+        let known = known.and_then(|head| head.latest);
         let image = match self.primary.image(partition).await {
-            Ok(image) => image,
+            Ok(Some(image)) => {
+                let is_ours = image.lease == Some(LeaseMark::from(&owned.fence));
+                let goes_on =
+                    known.is_none_or(|latest| image.writes.iter().any(|write| write.id == latest));
+                if !is_ours || !goes_on {
+                    return Ok(false);
+                }
+                Some(image)
+            }
+            Ok(None) => return Ok(false),
             // As good as one that does not fit.
             Err(StoreError::TooLarge { .. }) => None,
             Err(error) => {
@@ -57,22 +71,22 @@ impl Shared {
                 return Err(error);
             }
         };
-        let _ = self.mirror.expire(partition, Some(Duration::ZERO)).await?;
         let fits = |image: &Image| self.holding.has_room(owned, image.bytes());
         let Some(image) = image.filter(fits) else {
+            self.mirror.drop_partition(partition);
             let mut data = owned.data();
             data.is_mirrored = false;
             data.bytes = 0;
-            return Ok(());
+            return Ok(true);
         };
         let bytes = image.bytes();
         let ttl = owned.data().ttl;
-        let copy = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image).onto_absent();
-        let _ = self.mirror.restore(partition, copy).await?;
+        let copy = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image);
+        self.mirror.put(partition, copy);
         let mut data = owned.data();
         data.is_mirrored = true;
         data.bytes = bytes;
-        Ok(())
+        Ok(true)
     }
 
     /// Compares one partition with the primary and puts it right.
@@ -91,74 +105,81 @@ impl Shared {
             Ok(_) => Ok(()),
             Err(error) if mode::is_away(&error) => Err(error),
             // The primary will never take it. Nothing of it is lost, and the others go on.
-            Err(_) => self.lose(owned, None).await,
+            Err(_) => self.lose(owned, None).await.map(drop),
         }
     }
 
     /// Whether the primary has the owner's lease and everything acknowledged under it.
     async fn is_as_known(&self, owned: &Arc<Owned>) -> Result<bool, StoreError> {
-        let known = self.mirrored(&owned.partition).await?.revision;
         let Some(head) = self.primary.head(&owned.partition).await? else {
             return Ok(false);
         };
-        let is_ours = head.lease.is_some_and(|lease| {
-            lease.epoch == owned.fence.epoch && lease.token_id == owned.fence.token_id()
-        });
-        if is_ours && head.revision > known {
-            // An own write whose answer was lost.
-            self.look_anew(owned).await?;
+        let lease = head.lease.as_ref().map(LeaseMark::from);
+        if lease != Some(LeaseMark::from(&owned.fence)) {
+            return Ok(false);
         }
-        Ok(is_ours && head.revision >= known)
+        let known = self.mirror.head(&owned.partition).await?;
+        match known {
+            Some(known) if (known.revision, known.latest) == (head.revision, head.latest) => {
+                Ok(true)
+            }
+            // Perhaps an own write whose answer was lost.
+            _ => self.look_anew(owned).await,
+        }
     }
 
     /// Gives the primary what the owner knows, if the rule allows it. The turn is the caller's.
     pub(super) async fn put_back(&self, owned: &Arc<Owned>) -> Result<PutBack, StoreError> {
-        let partition = &owned.partition;
-        let sent = Instant::now();
-        let store = self.primary.identity().await?;
-        let was_emptied = owned
-            .data()
-            .store
-            .as_ref()
-            .is_some_and(|known| *known != store);
-        let image = self.mirrored(partition).await?;
-        let (ttl, pending) = {
-            let data = owned.data();
-            (data.ttl, data.pending)
-        };
-        let restore = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image)
-            .over(owned.predecessor.clone());
-        let restore = match was_emptied {
-            true => restore.onto_absent(),
-            false => restore,
-        };
-        let outcome = self.primary.restore(partition, restore).await?;
-        match outcome {
-            RestoreOutcome::Restored { .. } | RestoreOutcome::Current { .. } => {
-                if pending == 0 && matches!(outcome, RestoreOutcome::Restored { .. }) {
-                    self.holding.table().restored += 1;
+        loop {
+            let current = match self.try_to_put_back(owned).await? {
+                RestoreOutcome::Restored { .. } | RestoreOutcome::Current { .. } => {
+                    self.delivered(owned).await?;
+                    return Ok(PutBack::Done);
                 }
-                {
-                    let mut data = owned.data();
-                    data.lease_lasts(sent, ttl);
-                    data.store = Some(store);
+                // Emptied between the two questions.
+                RestoreOutcome::OtherStore => continue,
+                RestoreOutcome::StaleEpoch { current } => current,
+                RestoreOutcome::Ahead { .. } | RestoreOutcome::Absent | RestoreOutcome::GivenUp => {
+                    None
                 }
-                self.delivered(owned).await?;
-                Ok(PutBack::Done)
-            }
-            RestoreOutcome::Ahead { .. } => {
-                self.lose(owned, None).await?;
-                Ok(PutBack::Lost { current: None })
-            }
-            RestoreOutcome::StaleEpoch { current } => {
-                self.lose(owned, current).await?;
-                Ok(PutBack::Lost { current })
-            }
-            RestoreOutcome::Absent => {
-                self.lose(owned, None).await?;
-                Ok(PutBack::Lost { current: None })
+            };
+            match self.lose(owned, current).await? {
+                GiveUpOutcome::Recorded => return Ok(PutBack::Lost { current }),
+                // Somebody put the owner's lease back meanwhile.
+                GiveUpOutcome::Current => {}
             }
         }
+    }
+
+    async fn try_to_put_back(&self, owned: &Arc<Owned>) -> Result<RestoreOutcome, StoreError> {
+        let sent = Instant::now();
+        let store = self.primary.identity().await?;
+        let image = self.mirrored(&owned.partition).await?;
+        let (ttl, pending, relied_on) = {
+            let data = owned.data();
+            (data.ttl, data.pending, data.store.clone())
+        };
+        let restore = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image)
+            .over(owned.predecessor.clone())
+            .at_store(store.clone());
+        let restore = match relied_on {
+            Some(relied_on) if relied_on != store => restore.onto_absent(),
+            _ => restore,
+        };
+        let outcome = self.primary.restore(&owned.partition, restore).await?;
+        if matches!(
+            outcome,
+            RestoreOutcome::Restored { .. } | RestoreOutcome::Current { .. }
+        ) {
+            let mut data = owned.data();
+            data.lease_lasts(sent, ttl);
+            data.store = Some(store);
+            if pending == 0 && matches!(outcome, RestoreOutcome::Restored { .. }) {
+                drop(data);
+                self.holding.table().restored += 1;
+            }
+        }
+        Ok(outcome)
     }
 
     /// Everything of it is with the primary: what was asked for meanwhile is done now.
@@ -175,17 +196,17 @@ impl Shared {
         }
         self.clear(owned).await;
         if release || expire == Some(Some(Duration::ZERO)) {
-            self.forget(owned).await?;
+            self.forget(owned);
         }
         Ok(())
     }
 
     /// Takes it out of the journal and counts it as delivered.
     async fn clear(&self, owned: &Arc<Owned>) {
-        let journal = owned.data().journal.clone();
-        if let Some(journal) = journal {
+        let place = owned.data().journal.clone();
+        if let Some((journal, place)) = place {
             // A copy that cannot be removed does no harm: the next start finds that it is behind.
-            let _ = journal.finish(&owned.partition).await;
+            let _ = journal.finish(&owned.partition, &place).await;
         }
         {
             let mut data = owned.data();
@@ -198,15 +219,25 @@ impl Shared {
         self.holding.delivered();
     }
 
-    /// Another owner is in charge. What the primary does not have is kept apart.
-    async fn lose(&self, owned: &Arc<Owned>, current: Option<u64>) -> Result<(), StoreError> {
+    /// Another owner is in charge. Once the primary has it on record that this one has given up,
+    /// what it does not have is kept apart.
+    async fn lose(
+        &self,
+        owned: &Arc<Owned>,
+        current: Option<u64>,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let given_up = self.primary.give_up(&owned.partition, &owned.fence).await?;
+        if given_up == GiveUpOutcome::Current {
+            return Ok(given_up);
+        }
         let image = self.mirrored(&owned.partition).await?;
         if owned.data().pending > 0 || !self.is_included(owned, &image).await? {
             forks::keep(self, owned, image, current).await?;
             self.holding.table().forks += 1;
         }
         self.clear(owned).await;
-        self.forget(owned).await
+        self.forget(owned);
+        Ok(given_up)
     }
 
     /// Whether the primary provably has everything that was acknowledged.
@@ -219,13 +250,11 @@ impl Shared {
     }
 
     /// It is not owned through this handle any more.
-    pub(super) async fn forget(&self, owned: &Arc<Owned>) -> Result<(), StoreError> {
+    pub(super) fn forget(&self, owned: &Arc<Owned>) {
         owned.data().is_mirrored = false;
         if self.holding.remove(owned) {
-            let gone = Some(Duration::ZERO);
-            let _ = self.mirror.expire(&owned.partition, gone).await?;
+            self.mirror.drop_partition(&owned.partition);
         }
-        Ok(())
     }
 
     pub(super) fn status(&self) -> StoreStatus {
@@ -250,7 +279,7 @@ impl Shared {
             let is_volatile = data
                 .journal
                 .as_ref()
-                .is_none_or(|journal| journal.durability() == Durability::Volatile);
+                .is_none_or(|(journal, _)| journal.durability() == Durability::Volatile);
             if is_volatile {
                 status.at_risk += data.pending;
             }

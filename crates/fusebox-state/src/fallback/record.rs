@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::owned::Owned;
-use crate::{Fence, Predecessor, StoreError, StoreId, TokenId, random};
+use crate::{Fence, LeaseMark, Partition, StoreError, StoreId, TokenId, random};
 
 const HEADING: &str = "fusebox fallback 1";
 
@@ -12,15 +12,17 @@ pub(super) struct Record {
     pub(super) fence: Fence,
     pub(super) owner: String,
     pub(super) ttl: Duration,
-    pub(super) predecessor: Option<Predecessor>,
+    pub(super) predecessor: Option<LeaseMark>,
     /// The revision that the primary had acknowledged.
     pub(super) base: u64,
     /// The primary's name then.
     pub(super) store: Option<StoreId>,
+    /// Where the journal has its copy.
+    pub(super) place: Partition,
 }
 
 impl Record {
-    pub(super) fn of(owned: &Owned, base: u64) -> Self {
+    pub(super) fn of(owned: &Owned, base: u64, place: Partition) -> Self {
         let data = owned.data();
         Self {
             fence: owned.fence.clone(),
@@ -29,6 +31,7 @@ impl Record {
             predecessor: owned.predecessor.clone(),
             base,
             store: data.store.clone(),
+            place,
         }
     }
 
@@ -48,6 +51,7 @@ impl Record {
             id,
             self.base.to_string(),
             store.to_owned(),
+            self.place.to_string(),
             self.owner.clone(),
         ];
         lines.join("\n").into_bytes()
@@ -55,7 +59,7 @@ impl Record {
 
     pub(super) fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Self, StoreError> {
         let text = String::from_utf8_lossy(bytes);
-        let lines: Vec<_> = text.splitn(9, '\n').collect();
+        let lines: Vec<_> = text.splitn(10, '\n').collect();
         let [
             heading,
             epoch,
@@ -65,6 +69,7 @@ impl Record {
             before_id,
             base,
             store,
+            place,
             owner,
         ] = lines[..]
         else {
@@ -79,7 +84,7 @@ impl Record {
         };
         let predecessor = match before {
             "" => None,
-            epoch => Some(Predecessor {
+            epoch => Some(LeaseMark {
                 epoch: number(epoch)?,
                 token_id: TokenId::new(before_id),
             }),
@@ -94,6 +99,7 @@ impl Record {
             predecessor,
             base: number(base)?,
             store: (!store.is_empty()).then(|| StoreId::new(store)),
+            place: Partition::try_new(place)?,
         })
     }
 }
@@ -120,7 +126,7 @@ fn unhex(text: &str) -> Option<[u8; 16]> {
 mod tests {
     use super::*;
 
-    fn record(predecessor: Option<Predecessor>) -> Record {
+    fn record(predecessor: Option<LeaseMark>) -> Record {
         Record {
             fence: Fence {
                 epoch: 7,
@@ -131,12 +137,13 @@ mod tests {
             predecessor,
             base: 42,
             store: Some(StoreId::new("a-store")),
+            place: Partition::try_new("copy/1").unwrap(),
         }
     }
 
     #[test]
     fn a_record_reads_as_it_was_written() {
-        let lease = Predecessor {
+        let lease = LeaseMark {
             epoch: 3,
             token_id: TokenId::new("abc"),
         };
@@ -146,8 +153,14 @@ mod tests {
             assert_eq!(read.fence, written.fence);
             assert_eq!(read.predecessor, written.predecessor);
             assert_eq!(
-                (read.owner, read.ttl, read.base, read.store),
-                (written.owner, written.ttl, written.base, written.store)
+                (read.owner, read.ttl, read.base, read.store, read.place),
+                (
+                    written.owner,
+                    written.ttl,
+                    written.base,
+                    written.store,
+                    written.place
+                )
             );
         }
     }

@@ -8,7 +8,7 @@ use crate::commit::REMEMBERED_WRITES;
 use crate::rules::{self, LeaseRecord, Stored};
 use crate::{
     AcquireOutcome, Change, Commit, CommitOutcome, Entry, Fence, Head, Image, Key, LeaseRequest,
-    RememberedWrite, RenewOutcome, Restore,
+    RememberedWrite, RenewOutcome, Restore, WriteId,
 };
 
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl State {
         if let Err(current) = rules::admit(self.lease.as_ref(), commit.fence()) {
             return CommitOutcome::StaleEpoch { current };
         }
-        if commit.revision().is_some_and(|at| at != self.revision) {
+        if !commit.builds_on(self.revision, self.latest()) {
             return CommitOutcome::RevisionConflict {
                 found: self.revision,
             };
@@ -134,6 +134,7 @@ impl State {
             revision: self.revision,
             keys: self.entries.len() as u64,
             value_bytes: self.entries.values().map(|e| e.value.len() as u64).sum(),
+            latest: self.latest(),
             changed: self
                 .changed_ms
                 .map(|ms| UNIX_EPOCH + Duration::from_millis(ms)),
@@ -151,6 +152,7 @@ impl State {
             version_floor: self.version_floor,
             entries: self.entries.iter().map(pair).collect(),
             writes: self.writes.iter().copied().collect(),
+            lease: self.lease.as_ref().map(|lease| (&lease.fence).into()),
         }
     }
 
@@ -158,7 +160,7 @@ impl State {
         Stored {
             lease: self.lease.as_ref(),
             revision: self.revision,
-            last: self.writes.back().map(|write| write.id),
+            last: self.latest(),
         }
     }
 
@@ -174,6 +176,10 @@ impl State {
             owner: restore.owner,
             expires_ms: now_ms + rules::ttl_ms(restore.ttl),
         });
+    }
+
+    fn latest(&self) -> Option<WriteId> {
+        self.writes.back().map(|write| write.id)
     }
 
     pub(super) fn revision(&self) -> u64 {

@@ -190,6 +190,10 @@ impl RedisConfig {
         self
     }
 
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.layout, Layout::Cluster { .. })
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -37,9 +37,9 @@ use self::link::{Effect, Link};
 use self::scripts::{Call, Reply, Request};
 pub(crate) use self::url::is_scheme;
 use crate::{
-    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head, Health,
-    Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
-    StateStore, StoreDescription, StoreError, StoreId, random, rules,
+    AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, GiveUpOutcome,
+    Head, Health, Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore,
+    RestoreOutcome, StateStore, StoreDescription, StoreError, StoreId, random, rules,
 };
 
 /// State on Redis (6.2 or later) or Valkey: one server, a primary named by Sentinels, or a cluster.
@@ -59,9 +59,12 @@ use crate::{
 /// replicated. Run it with `maxmemory-policy noeviction`; [`warnings`](Self::warnings) and
 /// [`health`](StateStore::health) tell what is amiss.
 ///
-/// A partition lies under four keys with one hash tag: `PREFIX:{PARTITION}:` and `m` for the
-/// lease, `d` for the values, `k` for their names in order, `w` for write ids. It has no time to
-/// live unless [`expire`](StateStore::expire) gave it one. Leases run by the clock of the server
+/// A partition lies under five keys with one hash tag: `PREFIX:{PARTITION}:` and `m` for the
+/// lease, `d` for the values, `k` for their names in order, `w` for write ids, `x` for what is on
+/// record of removals. It has no time to live unless [`expire`](StateStore::expire) gave it one, but
+/// for `x`, which lives a week longer. The store's name lies under `PREFIX:store`. In a cluster that
+/// is one slot among many: a [`restore`](StateStore::restore) compares the name beforehand there, not
+/// in its own atomic step, and a server that lost its slots alone is not told from a removal. Leases run by the clock of the server
 /// that has it. While slots move between the servers of a cluster, a listing may miss a partition
 /// that moves.
 ///
@@ -157,7 +160,7 @@ impl StateStore for RedisStore {
 
     async fn get(&self, partition: &Partition, key: &Key) -> Result<Option<Entry>, StoreError> {
         let [_, records, ..] = &self.keys(partition)[..] else {
-            unreachable!("a partition has four keys");
+            unreachable!("a partition has five keys");
         };
         let read = Request::command("HGET", &[records, key.as_str()]);
         let stored: Option<Vec<u8>> = self.ask("get", &read).await?;
@@ -268,9 +271,27 @@ impl StateStore for RedisStore {
     ) -> Result<RestoreOutcome, StoreError> {
         restore.image.check_limits()?;
         let prefix = self.link.config().prefix();
-        let call = whole::restore(self.keys(partition), prefix, partition, &restore);
+        let mut keys = self.keys(partition);
+        if !self.link.config().is_cluster() {
+            keys.push(whole::identity_key(prefix));
+        } else if let Some(meant) = &restore.decided_for
+            && self.identity().await? != *meant
+        {
+            return Ok(RestoreOutcome::OtherStore);
+        }
+        let call = whole::restore(keys, prefix, partition, &restore);
         let (answer, durability) = self.settle("restore", call).await?;
         Reply::new("restore", partition, answer).restore(durability)
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let call = whole::give_up(self.keys(partition), fence);
+        let (answer, _) = self.settle("give_up", call).await?;
+        Reply::new("give_up", partition, answer).give_up()
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {
@@ -278,7 +299,7 @@ impl StateStore for RedisStore {
     }
 
     async fn identity(&self) -> Result<StoreId, StoreError> {
-        let key = format!("{}:store", self.link.config().prefix());
+        let key = whole::identity_key(self.link.config().prefix());
         let request = Request::Script(whole::identity(key));
         let (id, _): (String, _) = self
             .link

@@ -94,7 +94,7 @@ impl Request {
 /// The keys of one partition; the braces put them into one slot of a cluster.
 pub(crate) fn keys(prefix: &str, partition: &Partition) -> Vec<String> {
     let key = |suffix| format!("{prefix}:{{{partition}}}:{suffix}");
-    ["m", "d", "k", "w"].map(key).into()
+    ["m", "d", "k", "w", "x"].map(key).into()
 }
 
 /// Where changes are told.
@@ -111,6 +111,8 @@ pub(crate) fn commit(
     let mut args = vec![commit.id().as_bytes().to_vec(), commit.digest().to_vec()];
     args.extend(fence(commit.fence()));
     args.push(commit.revision().map_or_else(Vec::new, text));
+    let follows = commit.follows();
+    args.push(follows.map_or_else(Vec::new, |write| write.as_bytes().to_vec()));
     args.push(text(channel(prefix)));
     args.push(text(partition));
     for change in commit.changes() {

@@ -8,13 +8,15 @@ use redis::Script;
 use super::scripts::{Call, Reply, channel, entry, script, text};
 use crate::rules::ttl_ms;
 use crate::{
-    Durability, Head, Image, MAX_IMAGE_BYTES, Partition, RememberedWrite, Restore, RestoreOutcome,
-    StoreError, StoreId, WriteId, random, record,
+    Durability, Fence, GiveUpOutcome, Head, Image, LeaseMark, MAX_IMAGE_BYTES, Partition,
+    RememberedWrite, Restore, RestoreOutcome, StoreError, StoreId, TokenId, WriteId, random,
+    record,
 };
 
 static HEAD: LazyLock<Script> = script!("head");
 static IMAGE: LazyLock<Script> = script!("image");
 static RESTORE: LazyLock<Script> = script!("restore");
+static GIVE_UP: LazyLock<Script> = script!("give_up");
 static IDENTITY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/identity.lua")));
 
 pub(super) fn head(keys: Vec<String>) -> Call {
@@ -31,6 +33,23 @@ pub(super) fn image(keys: Vec<String>) -> Call {
         keys,
         args: vec![text(MAX_IMAGE_BYTES)],
     }
+}
+
+pub(super) fn give_up(keys: Vec<String>, fence: &Fence) -> Call {
+    Call {
+        script: &GIVE_UP,
+        keys,
+        args: vec![
+            text(fence.epoch),
+            fence.token.to_vec(),
+            text(fence.token_id()),
+        ],
+    }
+}
+
+/// Where the store's name lies.
+pub(super) fn identity_key(prefix: &str) -> String {
+    format!("{prefix}:store")
 }
 
 /// Names the store, unless it has a name; answers the one it has then.
@@ -68,6 +87,7 @@ pub(super) fn restore(
         text(bytes),
         text(channel(prefix)),
         text(partition),
+        restore.decided_for.as_ref().map_or_else(Vec::new, text),
         text(image.writes.len()),
     ];
     for write in &image.writes {
@@ -100,6 +120,9 @@ impl Reply<'_> {
             .optional_number()?
             .map(|ms| UNIX_EPOCH + Duration::from_millis(ms));
         head.expires_in = self.optional_number()?.map(Duration::from_millis);
+        head.latest = <[u8; 16]>::try_from(self.part()?)
+            .ok()
+            .map(WriteId::from_bytes);
         if !self.is_at_end() {
             head.lease = Some(self.lease_parts()?);
         }
@@ -125,6 +148,11 @@ impl Reply<'_> {
             version_floor: self.number()?,
             ..Image::default()
         };
+        let (epoch, id) = (self.optional_number()?, self.string()?);
+        image.lease = epoch.map(|epoch| LeaseMark {
+            epoch,
+            token_id: TokenId::new(id),
+        });
         for _ in 0..self.number()? {
             image.writes.push(self.remembered_write()?);
         }
@@ -162,7 +190,17 @@ impl Reply<'_> {
                 current: self.optional_number()?,
             },
             "ABSENT" => RestoreOutcome::Absent,
+            "OTHER" => RestoreOutcome::OtherStore,
+            "GIVENUP" => RestoreOutcome::GivenUp,
             other => return Err(self.unexpected(other)),
         })
+    }
+
+    pub(super) fn give_up(mut self) -> Result<GiveUpOutcome, StoreError> {
+        match &*self.word()? {
+            "CURRENT" => Ok(GiveUpOutcome::Current),
+            "RECORDED" => Ok(GiveUpOutcome::Recorded),
+            other => Err(self.unexpected(other)),
+        }
     }
 }

@@ -20,37 +20,49 @@ pub(crate) enum Weather {
     Refusing,
 }
 
-/// A memory store behind a switch. Clones are handles on the same one.
+/// A memory store behind a switch. Clones are handles on the same one, behind the same switch.
 #[derive(Clone)]
-pub(crate) struct Faulty(Arc<Mutex<State>>);
+pub(crate) struct Faulty {
+    inner: Arc<Mutex<Arc<MemoryStore>>>,
+    line: Arc<Mutex<Line>>,
+}
 
-struct State {
-    inner: Arc<MemoryStore>,
+struct Line {
     weather: Weather,
     asked: u64,
 }
 
 impl Faulty {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            inner: Arc::new(memory()),
-            weather: Weather::Fair,
-            asked: 0,
-        })))
+        Self {
+            inner: Arc::new(Mutex::new(Arc::new(memory()))),
+            line: Arc::new(Mutex::new(Line {
+                weather: Weather::Fair,
+                asked: 0,
+            })),
+        }
+    }
+
+    /// The same store as another host reaches it: with a switch of its own.
+    pub(crate) fn other_line(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            ..Self::new()
+        }
     }
 
     pub(crate) fn set(&self, weather: Weather) {
-        self.0.lock().unwrap().weather = weather;
+        self.line.lock().unwrap().weather = weather;
     }
 
     /// Requests so far, those that did not arrive included.
     pub(crate) fn asked(&self) -> u64 {
-        self.0.lock().unwrap().asked
+        self.line.lock().unwrap().asked
     }
 
     /// Past the switch, for the test to look and to play other parties.
     pub(crate) fn inner(&self) -> Arc<MemoryStore> {
-        self.0.lock().unwrap().inner.clone()
+        self.inner.lock().unwrap().clone()
     }
 
     /// What a replica has that has seen everything up to now: to be promoted later.
@@ -77,12 +89,12 @@ impl Faulty {
             .await
             .unwrap();
         assert!(matches!(made, RestoreOutcome::Restored { .. }));
-        self.0.lock().unwrap().inner = Arc::new(store);
+        *self.inner.lock().unwrap() = Arc::new(store);
     }
 
     /// It comes back with nothing, under another name.
     pub(crate) fn empty(&self) {
-        self.0.lock().unwrap().inner = Arc::new(memory());
+        *self.inner.lock().unwrap() = Arc::new(memory());
     }
 
     async fn meet<T>(
@@ -92,9 +104,9 @@ impl Faulty {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let weather = {
-            let mut state = self.0.lock().unwrap();
-            state.asked += 1;
-            state.weather
+            let mut line = self.line.lock().unwrap();
+            line.asked += 1;
+            line.weather
         };
         let lost = |may_have_applied| StoreError::Unavailable {
             op,
@@ -231,6 +243,11 @@ impl StateStore for Faulty {
 
     async fn restore(&self, p: &Partition, wanted: Restore) -> Result<RestoreOutcome, StoreError> {
         self.meet("restore", true, self.inner().restore(p, wanted))
+            .await
+    }
+
+    async fn give_up(&self, p: &Partition, fence: &Fence) -> Result<GiveUpOutcome, StoreError> {
+        self.meet("give_up", true, self.inner().give_up(p, fence))
             .await
     }
 

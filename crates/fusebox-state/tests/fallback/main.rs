@@ -4,6 +4,7 @@ mod double;
 mod journals;
 mod outages;
 mod set_back;
+mod simulation;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,15 +1,15 @@
 //! Maps behind a mutex: the contract of `StateStore`, written down as plainly as it can be.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use fusebox_state::{
-    AcquireOutcome, Change, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, Head,
-    Health, Image, Key, Lease, LeaseRequest, MAX_PAGE, Notice, Page, Partition, Predecessor,
-    REMEMBERED_WRITES, RememberedWrite, RenewOutcome, Restore, RestoreOutcome, StateStore,
-    StoreDescription, StoreError, StoreId,
+    AcquireOutcome, Change, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence,
+    GiveUpOutcome, Head, Health, Image, Key, Lease, LeaseMark, LeaseRequest, MAX_PAGE, Notice,
+    Page, Partition, REMEMBERED_WRITES, RememberedWrite, RenewOutcome, Restore, RestoreOutcome,
+    StateStore, StoreDescription, StoreError, StoreId, TokenId,
 };
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ type Parts = BTreeMap<Partition, Part>;
 #[derive(Debug)]
 pub struct MapStore {
     parts: Mutex<Parts>,
+    /// Removals, and leases given up: both outlive the partition. It is never cleaned up here.
+    on_record: Mutex<HashSet<(Partition, Option<TokenId>)>>,
     id: StoreId,
     /// What was written last. Only its latest value is kept, so nobody waits for a watcher.
     news: watch::Sender<Option<(Partition, u64)>>,
@@ -28,6 +30,7 @@ impl Default for MapStore {
     fn default() -> Self {
         Self {
             parts: Mutex::default(),
+            on_record: Mutex::default(),
             id: StoreId::random(),
             news: watch::Sender::new(None),
         }
@@ -122,7 +125,7 @@ impl MapStore {
         let mut parts = self
             .parts
             .lock()
-            .expect("no method panics while it holds the lock");
+            .expect("no method panics while it holds a lock");
         let now = now();
         parts.retain(|_, part| part.ends.is_none_or(|ends| ends > now));
         (parts, now)
@@ -170,7 +173,8 @@ impl Part {
             };
         }
         let found = self.revision;
-        if commit.revision().is_some_and(|at| at != found) {
+        let latest = self.writes.back().map(|write| write.id);
+        if !commit.builds_on(found, latest) {
             return CommitOutcome::RevisionConflict { found };
         }
         for Change { key, expect, .. } in commit.changes() {
@@ -217,8 +221,9 @@ impl Part {
     fn refusal(&self, wanted: &Restore) -> Option<RestoreOutcome> {
         let lease = self.lease.as_ref();
         let own = lease.is_some_and(|held| held.fence == wanted.fence);
-        let current = lease.map(|held| Predecessor::from(&held.view(0)));
-        if !own && current != wanted.predecessor {
+        let current = lease.map(|held| LeaseMark::from(&held.fence));
+        // A partition without a lease is nobody's predecessor.
+        if !own && (current.is_none() || current != wanted.predecessor) {
             let current = current.map(|lease| lease.epoch);
             return Some(RestoreOutcome::StaleEpoch { current });
         }
@@ -384,10 +389,17 @@ impl StateStore for MapStore {
         ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
         let (mut parts, now) = self.parts();
-        let part = parts.get_mut(partition);
-        Ok(part
-            .map(|part| part.ends = ttl.map(|ttl| after(now, ttl)))
-            .is_some())
+        let Some(part) = parts.get_mut(partition) else {
+            return Ok(false);
+        };
+        part.ends = ttl.map(|ttl| after(now, ttl));
+        let removal = (partition.clone(), None);
+        let mut on_record = self.on_record.lock().expect("as above");
+        match ttl {
+            Some(_) => on_record.insert(removal),
+            None => on_record.remove(&removal),
+        };
+        Ok(true)
     }
 
     async fn head(&self, partition: &Partition) -> Result<Option<Head>, StoreError> {
@@ -412,6 +424,7 @@ impl StateStore for MapStore {
             version_floor: part.deleted,
             entries: part.entries.clone().into_iter().collect(),
             writes: part.writes.clone().into(),
+            lease: part.lease.as_ref().map(|held| LeaseMark::from(&held.fence)),
         });
         if let Some(image) = &image {
             image.check_limits()?;
@@ -426,8 +439,22 @@ impl StateStore for MapStore {
     ) -> Result<RestoreOutcome, StoreError> {
         restore.image.check_limits()?;
         let (mut parts, now) = self.parts();
+        let has = |token| {
+            let mark = (partition.clone(), token);
+            self.on_record.lock().expect("as above").contains(&mark)
+        };
+        if restore
+            .decided_for
+            .as_ref()
+            .is_some_and(|id| *id != self.id)
+        {
+            return Ok(RestoreOutcome::OtherStore);
+        }
+        if has(Some(restore.fence.token_id())) {
+            return Ok(RestoreOutcome::GivenUp);
+        }
         match parts.get(partition) {
-            None if !restore.onto_absent => return Ok(RestoreOutcome::Absent),
+            None if !restore.onto_absent || has(None) => return Ok(RestoreOutcome::Absent),
             None => {}
             Some(part) => {
                 if let Some(refusal) = part.refusal(&restore) {
@@ -455,6 +482,21 @@ impl StateStore for MapStore {
         Ok(RestoreOutcome::Restored {
             durability: Durability::Volatile,
         })
+    }
+
+    async fn give_up(
+        &self,
+        partition: &Partition,
+        fence: &Fence,
+    ) -> Result<GiveUpOutcome, StoreError> {
+        let (parts, _) = self.parts();
+        let lease = parts.get(partition).and_then(|part| part.lease.as_ref());
+        if lease.is_some_and(|held| held.fence == *fence) {
+            return Ok(GiveUpOutcome::Current);
+        }
+        let mark = (partition.clone(), Some(fence.token_id()));
+        self.on_record.lock().expect("as above").insert(mark);
+        Ok(GiveUpOutcome::Recorded)
     }
 
     async fn watch(&self, prefix: &str) -> Result<Box<dyn ChangeFeed>, StoreError> {

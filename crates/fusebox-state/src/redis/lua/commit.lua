@@ -1,5 +1,5 @@
--- ARGV: 1 write id, 2 digest, 3 epoch or '', 4 token or '', 5 revision or '', 6 channel,
--- 7 partition, then for each change: key, 'p' or 'd', '*' or '-' or a version, hash and value.
+-- ARGV: 1 write id, 2 digest, 3 epoch or '', 4 token or '', 5 revision or '', 6 latest write or '',
+-- 7 channel, 8 partition, then for each change: key, 'p' or 'd', '*' or '-' or a version, hash and value.
 
 local head = redis.call('HMGET', KEYS[1], 'e', 'o', 'n', 'v', 'd', 'b')
 local writes = tonumber(head[3] or '0')
@@ -13,7 +13,7 @@ end
 if (head[1] or '') ~= ARGV[3] or (head[2] or '') ~= ARGV[4] then
   return {'STALE', head[1] or ''}
 end
-if ARGV[5] ~= '' and ARGV[5] ~= number(writes) then
+if ARGV[5] ~= '' and ARGV[5] ~= number(writes) or ARGV[6] ~= '' and ARGV[6] ~= latest(writes) then
   return {'REVISION', number(writes)}
 end
 
@@ -21,7 +21,7 @@ local floor = tonumber(head[4] or '0')
 local lifted = floor
 local bytes = value_bytes(head[6])
 local versions = {}
-for i = 8, #ARGV, 4 do
+for i = 9, #ARGV, 4 do
   local key, expect = ARGV[i], ARGV[i + 2]
   local record = redis.call('HGET', KEYS[2], key)
   local version = false
@@ -55,7 +55,7 @@ if oldest then
   redis.call('HDEL', KEYS[4], oldest)
 end
 redis.call('HSET', KEYS[4], slot, ARGV[1], ARGV[1], ARGV[2])
-for i = 8, #ARGV, 4 do
+for i = 9, #ARGV, 4 do
   local key = ARGV[i]
   if ARGV[i + 1] == 'p' then
     local version = struct.pack('>I8', (versions[i] or floor) + 1)
@@ -72,5 +72,5 @@ if head[5] then
     redis.call('PEXPIREAT', KEYS[i], head[5])
   end
 end
-tell(ARGV[6], ARGV[7], writes + 1)
+tell(ARGV[7], ARGV[8], writes + 1)
 return {'APPLIED', number(writes + 1)}

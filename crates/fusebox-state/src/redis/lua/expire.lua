@@ -8,15 +8,18 @@ if ARGV[1] == '' then
   for i = 1, 4 do
     redis.call('PERSIST', KEYS[i])
   end
-elseif ARGV[1] == '0' then
-  for i = 1, 4 do
+  redis.call('HDEL', KEYS[5], 'removed')
+  return {'DONE'}
+end
+local now = now_ms()
+local deadline = now + tonumber(ARGV[1])
+redis.call('HSET', KEYS[1], 'd', number(deadline))
+record('removed', deadline, now)
+for i = 1, 4 do
+  if ARGV[1] == '0' then
     redis.call('DEL', KEYS[i])
-  end
-else
-  local deadline = number(now_ms() + tonumber(ARGV[1]))
-  redis.call('HSET', KEYS[1], 'd', deadline)
-  for i = 1, 4 do
-    redis.call('PEXPIREAT', KEYS[i], deadline)
+  else
+    redis.call('PEXPIREAT', KEYS[i], number(deadline))
   end
 end
 return {'DONE'}

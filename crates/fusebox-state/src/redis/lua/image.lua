@@ -3,7 +3,7 @@
 if not format then
   return {'NONE'}
 end
-local head = redis.call('HMGET', KEYS[1], 'n', 'v', 'b')
+local head = redis.call('HMGET', KEYS[1], 'n', 'v', 'b', 'e', 'i')
 local limit = tonumber(ARGV[1])
 -- Looked at before anything large is read.
 local counted = value_bytes(head[3])
@@ -19,7 +19,7 @@ for k = math.max(1, n - 127), n do
     ids[#ids + 1] = id .. digest .. number(k)
   end
 end
-local answer = {'IMAGE', number(n), head[2] or '0', number(#ids)}
+local answer = {'IMAGE', number(n), head[2] or '0', head[4] or '', head[5] or '', number(#ids)}
 for _, id in ipairs(ids) do
   answer[#answer + 1] = id
 end

@@ -1,10 +1,12 @@
--- KEYS: 1 head, 2 records, 3 names in byte order, 4 write ids. One hash slot.
+-- KEYS: 1 head, 2 records, 3 names in byte order, 4 write ids, 5 what is on record beside the
+-- partition and outlives it. One hash slot.
 -- Every script checks first and writes last: nothing is rolled back here.
 -- The first write is an HSET, so that a full or cut-off server refuses all of them or none.
 --
 -- Head: f format; e epoch, o token, i its id, w owner, x expiry of the lease; p? of the one before;
 -- n revision; v version floor; b bytes of values; c time of the latest write; d deadline.
 -- Write ids: slot (revision - 1) % 128 -> id, and id -> digest.
+-- On record: 'removed', and the ids of leases given up.
 
 local function number(n)
   return string.format('%.0f', n)
@@ -29,6 +31,11 @@ local function revision_of(id, n)
   return '0'
 end
 
+-- The write that made revision n, or ''.
+local function latest(n)
+  return n > 0 and redis.call('HGET', KEYS[4], number((n - 1) % 128)) or ''
+end
+
 -- The lease as it is answered, or nothing for a partition never leased.
 local function lease_parts(head, now)
   if not head[1] then
@@ -47,6 +54,15 @@ local function value_bytes(counted)
     sum = sum + #record - 17
   end
   return sum
+end
+
+-- Puts something on record for a week from a moment on, or longer.
+local function record(what, from, now)
+  redis.call('HSET', KEYS[5], what, '1')
+  local ttl = from - now + 604800000
+  if redis.call('PTTL', KEYS[5]) < ttl then
+    redis.call('PEXPIRE', KEYS[5], number(ttl))
+  end
 end
 
 -- Tells watchers. Where channels are forbidden nobody can watch, and the write stands all the same.
