@@ -172,6 +172,12 @@ async fn a_server_that_hangs_holds_up_its_own_slots_only() {
     for p in &partitions[1..] {
         assert_eq!(store.get(p, &key("a")).await.unwrap().unwrap().version, 1);
     }
+    // Who starts now is told, and can do the rest too.
+    let late = connected(config(&url(&set)).with_deadline(LONG)).await;
+    assert_eq!(version(&late, &partitions[1], "a").await, 1);
+    let address = set.address(0).to_string();
+    let warned = |warning: &String| warning.starts_with(&address) && warning.contains("answer");
+    assert!(late.warnings().iter().any(warned), "{:?}", late.warnings());
     set.node(0).resume();
     assert!(
         until_answered(&store, &partitions[0], &write)
