@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::stages::Stages;
 use crate::{
-    deny, docs, examples, features, fmt, instructions, layers, lint, only_flag, test, tidy,
+    deny, docs, examples, features, fmt, instructions, layers, lint, model, only_flag, test, tidy,
 };
 
 type Step = (
@@ -13,7 +13,7 @@ type Step = (
     fn(&[String]) -> Result<()>,
 );
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("fmt", &["--check"], fmt::main),
     ("layers", &[], layers::main),
     ("tidy", &[], tidy::main),
@@ -23,6 +23,7 @@ const STEPS: [Step; 10] = [
     ("features", &[], features::main),
     ("examples", &[], examples::main),
     ("instructions", &[], instructions::where_possible),
+    ("model", &[], model::main),
     ("test", &[], test::main),
 ];
 

@@ -21,6 +21,7 @@ mod instructions;
 mod layers;
 mod lint;
 mod loom;
+mod model;
 mod pins;
 mod server;
 mod stages;
@@ -40,7 +41,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 16] = [
+const VERBS: [Verb; 17] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -114,6 +115,12 @@ const VERBS: [Verb; 16] = [
         "",
         "every interleaving of small histories of the breaker",
         loom::main,
+    ),
+    (
+        "model",
+        "[VARIANT...]",
+        "the state protocol in every state it can reach",
+        model::main,
     ),
     (
         "fuzz",

@@ -76,6 +76,7 @@ pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+mod fallback;
 mod feed;
 mod image;
 mod lease;
@@ -100,6 +101,7 @@ pub use commit::{
 #[cfg(feature = "embedded")]
 pub use embedded::EmbeddedStore;
 pub use error::{Cause, StoreError, StoreErrorKind};
+pub use fallback::{FallbackConfig, FallbackStore, Fork, forks};
 pub use feed::{ChangeFeed, Notice};
 pub use image::{
     Head, Image, MAX_IMAGE_BYTES, Predecessor, RememberedWrite, Restore, RestoreOutcome,

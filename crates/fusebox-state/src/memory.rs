@@ -66,6 +66,12 @@ impl MemoryStore {
         }
     }
 
+    /// The same store under another name: for doubles that stand in for a store that was lost.
+    pub fn with_identity(mut self, id: StoreId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Runs `work` on the partition if it exists, having removed it if it expired.
     fn with<T>(&self, partition: &Partition, work: impl FnOnce(Option<&mut State>, u64) -> T) -> T {
         let now_ms = self.shared.now_ms();

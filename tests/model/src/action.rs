@@ -23,6 +23,8 @@ pub enum Action {
     Vanish,
     /// A request that was under way all the time arrives; nobody waits for its answer.
     Arrive,
+    /// Somebody without a lease writes to a partition that has none.
+    WriteUnleased,
     /// An owner acquires the lease and loads the partition.
     Acquire(usize, Fate),
     /// An owner begins a write, or repeats the one without an answer.
@@ -83,6 +85,10 @@ impl System {
         }
         if spent.emptied < bounds.emptied {
             actions.push(Action::Empty);
+        }
+        let leased = self.primary.partition.and_then(|p| p.lease).is_some();
+        if !leased && spent.unleased < bounds.unleased && spent.writes < bounds.writes {
+            actions.push(Action::WriteUnleased);
         }
         if let Some(partition) = self.primary.partition {
             if spent.deletes < bounds.deletes {

@@ -28,6 +28,10 @@ struct Acknowledgement {
     revision: u8,
 }
 
+/// Stands for the token of somebody who writes without a lease. Any owner may write after it, and
+/// none may take away what it wrote.
+const UNLEASED: u8 = u8::MAX;
+
 /// The notes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ledger {
@@ -65,7 +69,9 @@ impl Ledger {
             .copied()
             .filter(|write| !restore.mirror.contains(*write))
             .collect();
-        if self.has_newer(&removed, restore.fence.token) {
+        let token_of = |write: &WriteId| self.acknowledged[usize::from(*write) - 1].token;
+        let unleased = removed.iter().any(|write| token_of(write) == UNLEASED);
+        if unleased || self.has_newer(&removed, restore.fence.token) {
             self.note(Breach::Overwritten);
         }
         let deleted = |write: &WriteId| server.deleted & (1 << write) != 0;
@@ -99,6 +105,11 @@ impl Ledger {
         }
     }
 
+    /// The store acknowledged `write` to somebody without a lease.
+    pub fn acknowledges_unleased(&mut self, write: WriteId) {
+        self.journals(UNLEASED, write);
+    }
+
     /// An owner acknowledged `write` by itself.
     pub fn journals(&mut self, token: u8, write: WriteId) {
         self.acknowledged[usize::from(write) - 1] = Acknowledgement { token, revision: 0 };
@@ -110,8 +121,10 @@ impl Ledger {
     }
 
     fn has_newer(&self, writes: &[WriteId], token: u8) -> bool {
-        let newer = |write: &WriteId| self.acknowledged[usize::from(*write) - 1].token > token;
-        writes.iter().any(newer)
+        writes.iter().any(|write| {
+            let by = self.acknowledged[usize::from(*write) - 1].token;
+            by != UNLEASED && by > token
+        })
     }
 
     /// What an old primary still takes is dropped with everything else it has.

@@ -10,6 +10,8 @@ pub struct Rules {
     pub fence: FenceCheck,
     /// Over whose lease a restore may write.
     pub restore_over: RestoreOver,
+    /// Whether a restorer that replaced no lease may write over a partition that has none.
+    pub restore_over_unleased: bool,
     /// When a restore may create a partition that is not there.
     pub onto_absent: OntoAbsent,
     /// What becomes of a lease that has run out.
@@ -31,6 +33,7 @@ impl Rules {
         epochs: Epochs::Counter,
         fence: FenceCheck::EpochAndToken,
         restore_over: RestoreOver::OwnOrPredecessor,
+        restore_over_unleased: false,
         onto_absent: OntoAbsent::OtherStoreWithoutDelete,
         lease: LeaseKept::AsRecord,
         commits_expect_revision: true,

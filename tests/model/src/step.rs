@@ -27,6 +27,7 @@ impl Step<'_> {
             Action::Delete => self.delete(),
             Action::Vanish => self.vanish(),
             Action::Arrive => self.arrive(),
+            Action::WriteUnleased => self.write_unleased(),
             Action::Acquire(owner, fate) => self.acquire(owner, fate),
             Action::Commit(owner, fate) => self.commit(owner, fate),
             Action::Journal(owner) => self.journal(owner),
@@ -109,6 +110,15 @@ impl Step<'_> {
             Request::Restore(restore) => {
                 self.apply_restore(to, &restore);
             }
+        }
+    }
+
+    fn write_unleased(&mut self) {
+        self.system.spent.unleased += 1;
+        self.system.spent.writes += 1;
+        let write = self.system.spent.writes;
+        if self.system.primary.write_unleased(write) {
+            self.system.ledger.acknowledges_unleased(write);
         }
     }
 

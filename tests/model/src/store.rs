@@ -43,7 +43,7 @@ pub struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
     /// The lease last acquired or restored, run out or not: time is nondeterminism here, so
-    /// anybody may acquire at any moment. `None` only where leases are expiring keys.
+    /// anybody may acquire at any moment. `None` before the first, while anybody may write.
     pub lease: Option<Fence>,
     /// What was written.
     pub history: History,
@@ -124,6 +124,19 @@ impl Server {
             predecessor,
             history,
         }
+    }
+
+    /// Takes a write of somebody who needs no lease. False if there is one.
+    pub fn write_unleased(&mut self, write: WriteId) -> bool {
+        let partition = self.partition.get_or_insert(Partition {
+            lease: None,
+            history: History::default(),
+        });
+        let unleased = partition.lease.is_none();
+        if unleased {
+            partition.history.push(write);
+        }
+        unleased
     }
 
     /// Takes a write, or says why not. A repetition is recognised before the fence is looked at:
@@ -224,7 +237,8 @@ impl Rules {
 
     fn may_restore_over(&self, stored: Option<Fence>, restore: &Restore) -> bool {
         let Some(stored) = stored else {
-            return self.lease == LeaseKept::AsExpiringKey;
+            return self.lease == LeaseKept::AsExpiringKey
+                || (self.restore_over_unleased && restore.predecessor.is_none());
         };
         self.is_same(stored, restore.fence)
             || match self.restore_over {

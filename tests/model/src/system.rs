@@ -71,6 +71,8 @@ pub struct Bounds {
     pub lost_answers: u8,
     /// Requests that arrive late or never.
     pub delays: u8,
+    /// Writes without a lease, to a partition that has none.
+    pub unleased: u8,
     /// Writes acknowledged locally.
     pub local: u8,
 }

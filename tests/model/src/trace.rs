@@ -40,6 +40,7 @@ fn happened(before: &System, action: Action) -> String {
         Action::Delete => "an operator deletes the partition".to_owned(),
         Action::Vanish => "the lease's key expires".to_owned(),
         Action::Arrive => "the late request arrives".to_owned(),
+        Action::WriteUnleased => "somebody without a lease writes".to_owned(),
         Action::Acquire(owner, fate) => format!("{} acquires{}", who(owner), ends(fate)),
         Action::Commit(owner, fate) => format!("{} writes{}", who(owner), ends(fate)),
         Action::Journal(owner) => format!("{} writes to its journal", who(owner)),

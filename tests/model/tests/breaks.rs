@@ -18,6 +18,7 @@ const BOUNDS: Bounds = Bounds {
     deletes: 0,
     lost_answers: 1,
     delays: 0,
+    unleased: 0,
     local: 0,
 };
 
@@ -95,6 +96,22 @@ fn a_lease_that_expires_as_a_key_lets_a_stale_owner_restore() {
         ..Rules::SHIPPED
     };
     variant("a lease as an expiring key", rules, BOUNDS).breaks(NEWER_STANDS);
+}
+
+#[test]
+fn restoring_over_a_partition_without_a_lease_overwrites_who_needs_none() {
+    let rules = Rules {
+        restore_over_unleased: true,
+        ..Rules::SHIPPED
+    };
+    let bounds = Bounds {
+        failovers: 0,
+        deletes: 1,
+        unleased: 1,
+        ..BOUNDS
+    };
+    let variant = variant("restore over a partition without a lease", rules, bounds);
+    variant.breaks(NEWER_STANDS);
 }
 
 #[test]

@@ -25,6 +25,7 @@ const NOTHING: Bounds = Bounds {
     deletes: 0,
     lost_answers: 0,
     delays: 0,
+    unleased: 0,
     local: 0,
 };
 
@@ -124,9 +125,23 @@ fn a_record_of_deletes_without_the_identity() {
 }
 
 #[test]
-fn requests_that_arrive_late() {
+fn writers_without_a_lease() {
     let bounds = Bounds {
         writes: 3,
+        acquisitions: 2,
+        failovers: 1,
+        deletes: 1,
+        lost_answers: 1,
+        unleased: 2,
+        ..NOTHING
+    };
+    shipped("writers without a lease", 2, bounds).holds(USUAL);
+}
+
+#[test]
+fn requests_that_arrive_late() {
+    let bounds = Bounds {
+        writes: 2,
         acquisitions: 3,
         failovers: 1,
         splits: 1,

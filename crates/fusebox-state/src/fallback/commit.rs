@@ -1,0 +1,320 @@
+//! Writes of an owner: to the primary while it answers, to the fallback while it does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::config::Policy;
+use super::owned::Owned;
+use super::reconcile::PutBack;
+use super::{Shared, mode};
+use crate::{
+    Commit, CommitOutcome, Durability, Expect, Partition, RenewOutcome, StateStore, StoreError,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Times that a commit is sent again because what it met was put right. Each needs another fault.
+const REPAIRS: u32 = 4;
+
+impl Shared {
+    pub(super) async fn commit_owned(
+        &self,
+        owned: &Arc<Owned>,
+        commit: Commit,
+    ) -> Result<CommitOutcome, StoreError> {
+        let _turn = owned.turn().await;
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut repairs = 0;
+        let mut last = None;
+        loop {
+            if owned.data().pending > 0 || self.mode.is_away() {
+                return self.commit_locally(owned, commit, last).await;
+            }
+            let known = self.revision(owned).await?;
+            let sent = match (commit.revision(), known) {
+                (None, Some(known)) => commit.clone().at_revision(known),
+                _ => commit.clone(),
+            };
+            let settled = match self.primary.commit(&owned.partition, sent).await {
+                Ok(outcome) => {
+                    self.mode.answered();
+                    repairs += 1;
+                    self.settle_commit(owned, &commit, outcome, known).await
+                }
+                Err(error) => Err(error),
+            };
+            match settled {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Ok(None) if repairs > REPAIRS => return Err(self.mode.away("commit")),
+                Ok(None) => {}
+                Err(error) if mode::is_away(&error) => {
+                    let is_refusal = matches!(error, StoreError::Refused { .. });
+                    let is_over = self.mode.suspect(&error) || is_refusal;
+                    let is_late = begun.elapsed() + pause >= self.config.patience;
+                    if is_over || is_late {
+                        self.mode.degrade(&error);
+                    } else {
+                        tokio::time::sleep(pause).await;
+                        pause *= 2;
+                    }
+                    // Of all that was said, that a try may have been applied matters most.
+                    if last
+                        .as_ref()
+                        .is_none_or(|earlier: &StoreError| !earlier.may_have_applied())
+                    {
+                        last = Some(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What the primary's answer means to the owner; none if the commit is to be sent again.
+    async fn settle_commit(
+        &self,
+        owned: &Arc<Owned>,
+        commit: &Commit,
+        outcome: CommitOutcome,
+        known: Option<u64>,
+    ) -> Result<Option<CommitOutcome>, StoreError> {
+        let Some(known) = known else {
+            if matches!(outcome, CommitOutcome::StaleEpoch { .. }) {
+                self.forget(owned).await?;
+            }
+            return Ok(Some(outcome));
+        };
+        match outcome {
+            CommitOutcome::Applied { revision, .. } | CommitOutcome::Duplicate { revision, .. } => {
+                if revision > known {
+                    self.follow(owned, commit, revision).await?;
+                }
+                Ok(Some(outcome))
+            }
+            CommitOutcome::RevisionConflict { found } if found > known => {
+                // An own write whose answer was lost has been applied after all.
+                self.look_anew(owned).await?;
+                let is_ours = commit.revision().is_none();
+                Ok((!is_ours).then_some(outcome))
+            }
+            // The caller's own expectation was wrong.
+            CommitOutcome::RevisionConflict { found } if found == known => Ok(Some(outcome)),
+            CommitOutcome::RevisionConflict { .. } | CommitOutcome::StaleEpoch { .. } => {
+                match self.put_back(owned).await? {
+                    PutBack::Done => Ok(None),
+                    PutBack::Lost { current } => Ok(Some(CommitOutcome::StaleEpoch { current })),
+                }
+            }
+            other => Ok(Some(other)),
+        }
+    }
+
+    /// Acknowledges without the primary, if the policy, the lease and the mirror allow it.
+    async fn commit_locally(
+        &self,
+        owned: &Arc<Owned>,
+        commit: Commit,
+        last: Option<StoreError>,
+    ) -> Result<CommitOutcome, StoreError> {
+        if self.fails_closed() {
+            return Err(last.unwrap_or_else(|| self.mode.away("commit")));
+        }
+        let (is_mirrored, pending, has_lease) = {
+            let data = owned.data();
+            let has_lease = self.config.past_lease || Instant::now() < data.valid_until;
+            (data.is_mirrored, data.pending, has_lease)
+        };
+        let obstacle = match (is_mirrored, has_lease) {
+            (true, true) => None,
+            (false, _) => Some("the store is away, and the partition does not fit into memory"),
+            (_, false) => Some("the store is away, and the lease has run out meanwhile"),
+        };
+        if let Some(reason) = obstacle {
+            return Err(last.unwrap_or_else(|| StoreError::Unavailable {
+                op: "commit",
+                cause: reason.into(),
+                may_have_applied: false,
+            }));
+        }
+        let durability = match self.journal_of(owned) {
+            Some(journal) => {
+                if pending == 0 {
+                    let image = self.mirrored(&owned.partition).await?;
+                    journal.begin(owned, image).await?;
+                    owned.data().journal = Some(Arc::clone(&journal));
+                }
+                let outcome = journal.commit(&owned.partition, commit.clone()).await?;
+                if !outcome.is_applied() {
+                    return Ok(outcome);
+                }
+                journal.durability()
+            }
+            None => Durability::Volatile,
+        };
+        let bytes = bytes(&commit);
+        let outcome = self.mirror.commit(&owned.partition, commit).await?;
+        Ok(match outcome {
+            CommitOutcome::Applied { revision, .. } => {
+                let mut data = owned.data();
+                data.pending += 1;
+                data.bytes += bytes;
+                data.pending_since.get_or_insert_with(Instant::now);
+                CommitOutcome::Applied {
+                    durability,
+                    revision,
+                }
+            }
+            CommitOutcome::Duplicate { revision, .. } => CommitOutcome::Duplicate {
+                durability,
+                revision,
+            },
+            other => other,
+        })
+    }
+
+    fn journal_of(&self, owned: &Owned) -> Option<Arc<super::Journal>> {
+        let adopted = owned.data().journal.clone();
+        adopted.or_else(|| self.journal.clone())
+    }
+
+    /// Has the mirror follow a commit that the primary took as `revision`.
+    async fn follow(
+        &self,
+        owned: &Arc<Owned>,
+        commit: &Commit,
+        revision: u64,
+    ) -> Result<(), StoreError> {
+        let mut copy = Commit::new(commit.id());
+        if let Some(fence) = commit.fence() {
+            copy = copy.fenced(fence.clone());
+        }
+        for change in commit.changes() {
+            copy = match &change.value {
+                Some(value) => copy.put(change.key.clone(), change.expect, value.clone()),
+                None => copy.delete(change.key.clone(), change.expect),
+            };
+        }
+        let followed = self.mirror.commit(&owned.partition, copy).await?;
+        let made = match followed {
+            CommitOutcome::Applied { revision, .. } => revision,
+            _ => 0,
+        };
+        let bytes = {
+            let mut data = owned.data();
+            data.bytes += bytes(commit);
+            data.bytes
+        };
+        // More than fits is measured exactly before it is given up: writing a key again takes no
+        // more room.
+        if (made != revision || !self.holding.has_room(owned, bytes))
+            && self.look_anew(owned).await.is_err()
+        {
+            // The commit stands. What the owner knows will be looked up with the next lease.
+            owned.data().is_mirrored = false;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn renew_owned(
+        &self,
+        owned: &Arc<Owned>,
+        ttl: Duration,
+    ) -> Result<RenewOutcome, StoreError> {
+        let is_waiting = owned.data().pending > 0;
+        if self.mode.is_away() || is_waiting {
+            let goes_on = self.config.past_lease && !self.fails_closed();
+            return match goes_on {
+                true => Ok(RenewOutcome::Renewed),
+                false => Err(self.mode.away("renew")),
+            };
+        }
+        let sent = Instant::now();
+        let renew = self.primary.renew(&owned.partition, &owned.fence, ttl);
+        match self.ask("renew", renew).await? {
+            RenewOutcome::Lost { current_epoch } if owned.data().is_mirrored => {
+                let _turn = owned.turn().await;
+                owned.data().ttl = ttl;
+                match self.put_back(owned).await? {
+                    PutBack::Done => Ok(RenewOutcome::Renewed),
+                    PutBack::Lost { .. } => Ok(RenewOutcome::Lost { current_epoch }),
+                }
+            }
+            RenewOutcome::Lost { current_epoch } => {
+                self.forget(owned).await?;
+                Ok(RenewOutcome::Lost { current_epoch })
+            }
+            outcome => {
+                owned.data().lease_lasts(sent, ttl);
+                let _ = self
+                    .mirror
+                    .renew(&owned.partition, &owned.fence, ttl)
+                    .await?;
+                Ok(outcome)
+            }
+        }
+    }
+
+    pub(super) async fn release_owned(
+        &self,
+        owned: &Arc<Owned>,
+    ) -> Result<RenewOutcome, StoreError> {
+        let _turn = owned.turn().await;
+        if owned.data().pending > 0 {
+            owned.data().release = true;
+            return Ok(RenewOutcome::Released);
+        }
+        let release = self.primary.release(&owned.partition, &owned.fence);
+        let outcome = self.ask("release", release).await?;
+        self.forget(owned).await?;
+        Ok(outcome)
+    }
+
+    pub(super) async fn expire_owned(
+        &self,
+        owned: &Arc<Owned>,
+        ttl: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        let _turn = owned.turn().await;
+        if owned.data().pending > 0 {
+            owned.data().expire = Some(ttl);
+            return Ok(true);
+        }
+        let expire = self.primary.expire(&owned.partition, ttl);
+        let found = self.ask("expire", expire).await?;
+        if ttl == Some(Duration::ZERO) {
+            self.forget(owned).await?;
+        }
+        Ok(found)
+    }
+
+    fn fails_closed(&self) -> bool {
+        matches!(self.config.policy, Policy::FailClosed)
+    }
+
+    /// The revision the owner knows of, if the mirror has it.
+    async fn revision(&self, owned: &Owned) -> Result<Option<u64>, StoreError> {
+        if !owned.data().is_mirrored {
+            return Ok(None);
+        }
+        let head = self.mirror.head(&owned.partition).await?;
+        Ok(head.map(|head| head.revision))
+    }
+
+    pub(super) async fn mirrored(&self, partition: &Partition) -> Result<crate::Image, StoreError> {
+        let image = self.mirror.image(partition).await?;
+        Ok(image.unwrap_or_default())
+    }
+}
+
+/// Bytes that a commit adds at most.
+fn bytes(commit: &Commit) -> usize {
+    let change = |change: &crate::Change| match (&change.value, change.expect) {
+        (Some(value), Expect::Absent | Expect::Any | Expect::Version(_)) => {
+            change.key.as_str().len() + value.len()
+        }
+        (None, _) => 0,
+    };
+    commit.changes().iter().map(change).sum()
+}
