@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_breaker::Breaker;
-use fusebox_state::{AcquireOutcome, Fence, Lease, LeaseRequest, StateStore};
+use fusebox_state::{AcquireOutcome, Durability, Fence, Lease, LeaseRequest, StateStore};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::lease::LeaseKeeper;
 use crate::owner::{Life, Owner};
 use crate::record::{JOURNAL_FORMAT, RunHead, SavedDefinition, load_run};
 use crate::report::RunReport;
+use crate::retention::retire;
 use crate::run::{Run, Settings};
 use crate::run_id::RunId;
 use crate::shared::Shared;
@@ -72,7 +73,7 @@ impl Engine {
             return Err(EngineError::Exists(id));
         }
         let (fence, acquired) = self.own(&id, false).await?;
-        let head = new_head(&id, workflow, &options);
+        let head = new_head(&id, workflow, &options, self.shared.min_durability);
         let mut journal = self.journal(&id, fence.clone(), (head, 0));
         let definition = SavedDefinition {
             workflow: workflow.clone(),
@@ -85,22 +86,33 @@ impl Engine {
             events: vec![started.clone()],
             ..Changes::default()
         };
-        if let Err(error) = journal.create(&definition, changes).await {
-            // Nothing was started, so nothing is held; where this fails too, the lease runs out.
-            let _ = self.shared.store.release(&id.partition(), &fence).await;
-            return Err(match error {
-                JournalError::Lost => EngineError::Exists(id),
-                JournalError::Store(error) => error.into(),
-            });
-        }
+        let created = journal.create(&definition, changes).await;
+        // The run is there, only not as firmly as it was asked for: it waits.
+        let weak = match created {
+            Ok(()) => None,
+            Err(error @ JournalError::Weak { .. }) => Some(error),
+            Err(error) => {
+                // Nothing was started, so nothing is held; where this fails too, the lease runs out.
+                let _ = self.shared.store.release(&id.partition(), &fence).await;
+                return Err(match error {
+                    JournalError::Store(error) => error.into(),
+                    _ => EngineError::Exists(id),
+                });
+            }
+        };
         self.shared.emit(&id, started);
         let run = Run::new(
             Arc::clone(&self.shared),
             workflow.clone(),
-            id,
+            id.clone(),
             journal,
             settings(workflow, options),
         );
+        if let Some(error) = weak {
+            let report = run.abandon(error).await;
+            self.leave(&id, report.status, &fence).await;
+            return Ok(report);
+        }
         Ok(self.drive(run, fence, acquired).await)
     }
 
@@ -130,6 +142,8 @@ impl Engine {
             });
         }
         if record.head.status.is_delivered() {
+            // A courtesy to the store: whoever delivered it may have died before saying how long it is kept.
+            let _ = retire(&*self.shared.store, id).await;
             return Ok(RunReport::from_record(&record));
         }
         let (fence, acquired) = self.own(id, true).await?;
@@ -144,6 +158,9 @@ impl Engine {
         self.shared.store.expire(&id.partition(), None).await?;
         let mut head = record.head.clone();
         head.processes += 1;
+        if let Some(minimum) = self.shared.min_durability {
+            head.min_durability = Some(minimum.to_string());
+        }
         let journal = self.journal(id, fence.clone(), (head, record.head_version));
         let settings = settings(
             workflow,
@@ -165,25 +182,27 @@ impl Engine {
 
     async fn drive(&self, run: Run, fence: Fence, acquired: Instant) -> RunReport {
         let (id, shared) = (run.id().clone(), &self.shared);
-        let partition = id.partition();
         let keeper = LeaseKeeper::start(
             Arc::clone(&shared.store),
-            partition.clone(),
+            id.partition(),
             fence.clone(),
             shared.lease_ttl,
             acquired,
         );
         let report = run.drive(keeper.lost()).await;
         drop(keeper);
-        // Both are a courtesy: an unreleased lease runs out, an unlimited run is limited by the next end.
-        if report.status != RunStatus::Waiting {
-            let _ = shared
-                .store
-                .expire(&partition, Some(shared.retention))
-                .await;
-        }
-        let _ = shared.store.release(&partition, &fence).await;
+        self.leave(&id, report.status, &fence).await;
         report
+    }
+
+    /// Both are a courtesy: an unreleased lease runs out, an unlimited run is found by `retire_ended`.
+    async fn leave(&self, id: &RunId, status: RunStatus, fence: &Fence) {
+        let (store, partition) = (&self.shared.store, id.partition());
+        if status.is_over() {
+            let kept_for = Some(self.shared.retention);
+            let _ = store.expire(&partition, kept_for).await;
+        }
+        let _ = store.release(&partition, fence).await;
     }
 
     fn check_agents(&self, workflow: &Workflow) -> Result<(), EngineError> {
@@ -256,7 +275,12 @@ fn held(id: &RunId, lease: Lease) -> EngineError {
     }
 }
 
-fn new_head(id: &RunId, workflow: &Workflow, options: &RunOptions) -> RunHead {
+fn new_head(
+    id: &RunId,
+    workflow: &Workflow,
+    options: &RunOptions,
+    minimum: Option<Durability>,
+) -> RunHead {
     let now = now_ms();
     RunHead {
         format: JOURNAL_FORMAT,
@@ -271,6 +295,9 @@ fn new_head(id: &RunId, workflow: &Workflow, options: &RunOptions) -> RunHead {
         due_ms: None,
         processes: 1,
         events: 0,
+        min_durability: minimum.map(|level| level.to_string()),
+        durability: None,
+        keep_ms: None,
     }
 }
 

@@ -122,6 +122,13 @@ pub enum EventKind {
     },
     /// The store answers again.
     StoreBack,
+    /// A commit was acknowledged below the run's minimum; it is repeated.
+    DurabilityAwaited {
+        /// The level it has reached.
+        reached: String,
+        /// The level it needs.
+        minimum: String,
+    },
     /// The run is over in this process.
     RunEnded {
         /// How.
@@ -154,6 +161,7 @@ impl EventKind {
                 | Self::LeaseAwaited { .. }
                 | Self::StoreAway { .. }
                 | Self::StoreBack
+                | Self::DurabilityAwaited { .. }
         )
     }
 }

@@ -9,6 +9,7 @@ use fusebox_state::{
 };
 use tokio::time::Instant;
 
+use crate::durability::{parse_durability, weakest};
 use crate::event::EventKind;
 use crate::record::{EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys};
 use crate::run_id::RunId;
@@ -42,6 +43,16 @@ pub(crate) enum JournalError {
     /// The store did not acknowledge in time.
     #[error("the state store did not acknowledge the commit")]
     Store(#[source] StoreError),
+    /// The store has the commit, but not as firmly as the run asks for.
+    #[error(
+        "the state store acknowledged the commit as {reached} only, and the run asks for {minimum}"
+    )]
+    Weak {
+        /// The firmest level it was acknowledged at.
+        reached: Durability,
+        /// The run's minimum.
+        minimum: Durability,
+    },
 }
 
 /// Told when the store goes away and comes back.
@@ -58,6 +69,9 @@ pub(crate) struct Journal {
     notify: Notify,
     /// The weakest level any commit of this process was acknowledged at.
     pub(crate) durability: Option<Durability>,
+    /// The same of the processes before.
+    durability_before: Option<Durability>,
+    minimum: Option<Durability>,
 }
 
 impl Journal {
@@ -70,10 +84,13 @@ impl Journal {
         patience: Duration,
         notify: Notify,
     ) -> Self {
+        let level = |text: &Option<String>| text.as_deref().and_then(parse_durability);
         Self {
             store,
             id,
             fence,
+            durability_before: level(&head.durability),
+            minimum: level(&head.min_durability),
             head,
             head_version,
             patience,
@@ -100,7 +117,7 @@ impl Journal {
     /// Commits `changes` and the head, all or nothing.
     ///
     /// A commit the store did not answer is repeated under the same write id until `patience` is
-    /// over, so it is applied at most once.
+    /// over, so it is applied at most once. So is one that was acknowledged below the run's minimum.
     pub(crate) async fn commit(&mut self, changes: Changes) -> Result<(), JournalError> {
         let commit = self.prepare(changes, Expect::Version(self.head_version));
         self.send(commit).await
@@ -138,6 +155,8 @@ impl Journal {
         if let Some(breakers) = changes.breakers {
             commit = commit.put(keys::breakers(), Expect::Any, json(&breakers));
         }
+        let weakest = weakest(self.durability, self.durability_before);
+        self.head.durability = weakest.map(|level| level.to_string());
         self.head.updated_ms = now_ms();
         commit.put(keys::head(), head, json(&self.head))
     }
@@ -145,44 +164,58 @@ impl Journal {
     async fn send(&mut self, commit: Commit) -> Result<(), JournalError> {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(50);
-        let mut away = false;
+        let (mut away, mut weak) = (false, None);
         // Of all that was said, that a try may have been applied matters most.
         let mut unknown = None;
+        let partition = self.id.partition();
         loop {
-            match self
-                .store
-                .commit(&self.id.partition(), commit.clone())
-                .await
-            {
+            let answer = self.store.commit(&partition, commit.clone()).await;
+            let is_last = begun.elapsed() + pause >= self.patience;
+            match answer {
                 Ok(
                     CommitOutcome::Applied { durability, .. }
                     | CommitOutcome::Duplicate { durability, .. },
                 ) => {
-                    if away {
+                    if std::mem::take(&mut away) {
                         (self.notify)(EventKind::StoreBack);
                     }
-                    self.head_version += 1;
-                    self.durability = Some(
-                        self.durability
-                            .map_or(durability, |level| level.min(durability)),
-                    );
-                    return Ok(());
+                    let Some(minimum) = self.minimum.filter(|minimum| durability < *minimum) else {
+                        self.head_version += 1;
+                        self.durability = weakest(self.durability, Some(durability));
+                        return Ok(());
+                    };
+                    if weak.is_none() {
+                        (self.notify)(EventKind::DurabilityAwaited {
+                            reached: durability.to_string(),
+                            minimum: minimum.to_string(),
+                        });
+                    }
+                    let reached = weak.map_or(durability, |(reached, _)| durability.max(reached));
+                    weak = Some((reached, minimum));
+                    if is_last {
+                        return Err(JournalError::Weak { reached, minimum });
+                    }
                 }
                 Ok(_) => return Err(JournalError::Lost),
-                Err(error) if error.is_transient() && begun.elapsed() + pause < self.patience => {
+                Err(error) if error.is_transient() && !is_last => {
                     if !std::mem::replace(&mut away, true) {
                         (self.notify)(EventKind::StoreAway {
                             cause: error.to_string(),
                         });
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(1));
                     if error.may_have_applied() {
                         unknown.get_or_insert(error);
                     }
                 }
-                Err(error) => return Err(JournalError::Store(unknown.unwrap_or(error))),
+                Err(error) => {
+                    return Err(match weak {
+                        Some((reached, minimum)) => JournalError::Weak { reached, minimum },
+                        None => JournalError::Store(unknown.unwrap_or(error)),
+                    });
+                }
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 }

@@ -52,6 +52,7 @@
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
 mod digest;
+mod durability;
 mod engine;
 mod event;
 #[cfg(feature = "file")]
@@ -63,6 +64,7 @@ mod owner;
 mod record;
 mod report;
 mod resilience;
+mod retention;
 mod run;
 mod run_id;
 mod shared;
@@ -70,6 +72,7 @@ mod status;
 mod time;
 mod workflow;
 
+pub use durability::parse_durability;
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
 pub use ledger::{RtoEntry, RtoVerdict};
@@ -79,6 +82,7 @@ pub use record::{
 };
 pub use report::{RunReport, StepReport};
 pub use resilience::Resilience;
+pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{

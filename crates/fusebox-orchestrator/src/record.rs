@@ -1,6 +1,6 @@
 //! What the journal of a run holds, and how to read it without owning the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fusebox_breaker::Snapshot;
 use fusebox_state::{Entry, Key, StateStore, StoreError};
@@ -43,6 +43,17 @@ pub struct RunHead {
     pub processes: u32,
     /// How many events its journal holds.
     pub events: u64,
+    /// The level below which its commits do not count as acknowledged; see
+    /// [`EngineBuilder::min_durability`](crate::EngineBuilder::min_durability).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_durability: Option<String>,
+    /// The weakest level at which a commit was acknowledged, over all processes. The commit that says
+    /// so is not among them: nobody knew then what would become of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
+    /// How long the journal is kept from the last commit on, in milliseconds; only once the run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_ms: Option<u64>,
 }
 
 /// What the journal knows of one step.
@@ -275,28 +286,36 @@ pub async fn load_events(
 /// See [`HistoryError`].
 pub async fn list_runs(store: &dyn StateStore) -> Result<Vec<RunHead>, HistoryError> {
     let mut heads = Vec::new();
+    for id in run_ids(store).await? {
+        heads.extend(load_head(store, &id).await?);
+    }
+    heads.sort_by(|a, b| (b.created_ms, &b.run).cmp(&(a.created_ms, &a.run)));
+    Ok(heads)
+}
+
+/// The names of all runs in the store, each once.
+pub(crate) async fn run_ids(store: &dyn StateStore) -> Result<BTreeSet<RunId>, StoreError> {
+    let mut ids = BTreeSet::new();
     let mut cursor: Option<String> = None;
     loop {
         let page = store
             .partitions(PARTITION_PREFIX, cursor.as_deref(), 256)
             .await?;
-        for partition in &page.items {
-            let name = partition.as_str().trim_start_matches(PARTITION_PREFIX);
-            let Ok(id) = name.parse::<RunId>() else {
-                continue;
-            };
-            if let Some(entry) = store.get(partition, &keys::head()).await? {
-                heads.push(parse::<RunHead>(&id, "head", &entry)?);
-            }
-        }
+        ids.extend(page.items.iter().filter_map(RunId::of));
         cursor = page.next;
         if cursor.is_none() {
-            break;
+            return Ok(ids);
         }
     }
-    heads.sort_by(|a, b| (b.created_ms, &b.run).cmp(&(a.created_ms, &a.run)));
-    heads.dedup_by(|a, b| a.run == b.run);
-    Ok(heads)
+}
+
+/// How a run stands. `None`: there is no such run.
+pub(crate) async fn load_head(
+    store: &dyn StateStore,
+    id: &RunId,
+) -> Result<Option<RunHead>, HistoryError> {
+    let entry = store.get(&id.partition(), &keys::head()).await?;
+    entry.map(|entry| parse(id, "head", &entry)).transpose()
 }
 
 async fn scan_all(

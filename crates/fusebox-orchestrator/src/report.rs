@@ -27,8 +27,11 @@ pub struct RunReport {
     pub due_in_ms: Option<u64>,
     /// How many processes have worked on it.
     pub processes: u32,
-    /// The weakest level at which a commit of this process was acknowledged.
+    /// The weakest level at which a commit of this process was acknowledged; in a report from the
+    /// record, of any process, the last commit left out.
     pub durability: Option<String>,
+    /// The level below which a commit does not count as acknowledged, where one was asked for.
+    pub min_durability: Option<String>,
     /// Its steps in topological order.
     pub steps: Vec<StepReport>,
 }
@@ -93,7 +96,8 @@ impl RunReport {
             objective_ms: crate::time::millis(record.workflow.objective()),
             due_in_ms: record.head.due_ms.map(|due| due.saturating_sub(now)),
             processes: record.head.processes,
-            durability: None,
+            durability: record.head.durability.clone(),
+            min_durability: record.head.min_durability.clone(),
             steps: steps.collect(),
         }
     }

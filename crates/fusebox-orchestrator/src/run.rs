@@ -185,6 +185,11 @@ impl Run {
         self.finish(interrupted).await
     }
 
+    /// Ends at once: its first commit did not do.
+    pub(crate) async fn abandon(self, error: JournalError) -> RunReport {
+        self.finish(Some(Interrupted::Journal(error))).await
+    }
+
     async fn work(&mut self, lease_lost: CancellationToken) -> Result<(), Interrupted> {
         loop {
             self.absorb_transitions();

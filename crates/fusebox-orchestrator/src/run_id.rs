@@ -41,6 +41,12 @@ impl RunId {
         &self.0
     }
 
+    /// The run whose partition this is.
+    pub(crate) fn of(partition: &Partition) -> Option<Self> {
+        let name = partition.as_str().strip_prefix(PARTITION_PREFIX)?;
+        name.parse().ok()
+    }
+
     pub(crate) fn partition(&self) -> Partition {
         Partition::try_new(format!("{PARTITION_PREFIX}{}", self.0))
             .expect("a run id holds only plain characters")
@@ -77,6 +83,15 @@ fn is_plain(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_gives_back_the_name_even_one_that_begins_like_a_partition() {
+        for name in ["r", "run.r", "run."] {
+            let id: RunId = name.parse().unwrap();
+            assert_eq!(RunId::of(&id.partition()), Some(id));
+        }
+        assert_eq!(RunId::of(&Partition::try_new("other").unwrap()), None);
+    }
 
     #[test]
     fn a_generated_name_is_a_name() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fusebox_agent::Guard;
 use fusebox_breaker::{Breaker, Clock, Transition, TransitionQueue};
-use fusebox_state::StateStore;
+use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use crate::event::{Event, EventKind};
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) store_patience: Duration,
     pub(crate) lease_ttl: Duration,
     pub(crate) retention: Duration,
+    pub(crate) min_durability: Option<Durability>,
 }
 
 /// An agent behind its guard.

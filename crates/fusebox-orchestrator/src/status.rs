@@ -53,6 +53,15 @@ impl RunStatus {
     pub fn is_delivered(self) -> bool {
         matches!(self, Self::Completed | Self::Degraded)
     }
+
+    /// Whether nobody is waited for any more, so that the run's journal may go after its retention. One
+    /// that waits for an agent or a person is kept until it is resumed.
+    pub fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Completed | Self::Degraded | Self::Failed | Self::Cancelled
+        )
+    }
 }
 
 impl fmt::Display for RunStatus {

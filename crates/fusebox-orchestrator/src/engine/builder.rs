@@ -7,17 +7,48 @@ use std::time::Duration;
 use fusebox_agent::{Agent, Guard};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
 use fusebox_policy::{Bulkhead, Policy, Retry, TokioClock};
-use fusebox_state::StateStore;
+use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use super::{Engine, EngineError};
 use crate::resilience::Resilience;
+use crate::retention::DEFAULT_RETENTION;
 use crate::shared::{Member, Shared};
 
 /// Events a listener may be behind before it loses the oldest.
 const EVENT_BUFFER: usize = 1024;
 
 /// Builds an [`Engine`].
+///
+/// Over a store that may go away, a [`FallbackStore`](fusebox_state::FallbackStore) lets a run go on
+/// without it and delivers what was written meanwhile:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use fusebox_agent::{Reply, agent_fn};
+/// use fusebox_orchestrator::{Engine, Resilience, RunOptions, RunStatus, Step, Workflow};
+/// use fusebox_state::{FallbackConfig, FallbackStore, MemoryStore};
+/// use serde_json::json;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let primary = Arc::new(MemoryStore::new()); // in earnest a `RedisStore`
+/// let config = FallbackConfig::degrade_volatile() // or `degrade_durable_in` a directory
+///     .past_lease(true); // nobody else takes this run over meanwhile
+/// let store = Arc::new(FallbackStore::open(primary, config).await?);
+///
+/// let hello = agent_fn("hello", |_task, _cx| async { Ok(Reply::new(json!("hello"))) });
+/// let engine = Engine::builder(store.clone())
+///     .agent(hello, Resilience::default())
+///     .build()?;
+/// let workflow = Workflow::builder("greeting").step(Step::new("hello")).build()?;
+/// let report = engine.run(&workflow, RunOptions::default()).await?;
+/// assert_eq!(report.status, RunStatus::Completed);
+/// assert!(store.settle(std::time::Duration::from_secs(3)).await); // nothing waits to be delivered
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct EngineBuilder {
     store: Arc<dyn StateStore>,
@@ -28,6 +59,7 @@ pub struct EngineBuilder {
     store_patience: Duration,
     lease_ttl: Duration,
     retention: Duration,
+    min_durability: Option<Durability>,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -54,7 +86,8 @@ impl EngineBuilder {
             seed: None,
             store_patience: Duration::from_secs(5),
             lease_ttl: Duration::from_secs(10),
-            retention: Duration::from_secs(30 * 24 * 3600),
+            retention: DEFAULT_RETENTION,
+            min_durability: None,
         }
     }
 
@@ -103,9 +136,22 @@ impl EngineBuilder {
         self
     }
 
-    /// How long the journal of a run is kept after it ended. Defaults to 30 days.
+    /// How long the journal of a run is kept once the run is over: completed, degraded, failed or
+    /// cancelled. Defaults to [`DEFAULT_RETENTION`], 30 days; zero removes it at its end. A run that
+    /// waits or is suspended is kept until it is resumed.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// The level below which a commit does not count as acknowledged: it is repeated, under the same
+    /// write id, until it reaches the level or [`store_patience`](Self::store_patience) is over; then
+    /// the run ends as waiting and says what was reached. By default whatever the store acknowledges
+    /// counts.
+    ///
+    /// A run has its minimum on record and keeps it in a process whose engine has none.
+    pub fn min_durability(mut self, minimum: Durability) -> Self {
+        self.min_durability = Some(minimum);
         self
     }
 
@@ -145,6 +191,7 @@ impl EngineBuilder {
             store_patience: self.store_patience,
             lease_ttl: self.lease_ttl,
             retention: self.retention,
+            min_durability: self.min_durability,
         };
         Ok(Engine {
             shared: Arc::new(shared),

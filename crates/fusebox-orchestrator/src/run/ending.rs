@@ -63,6 +63,8 @@ impl Run {
         let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
         self.journal
             .set_status(ending.status, ending.reason.clone(), due_ms);
+        let keep = ending.status.is_over().then_some(self.shared.retention);
+        self.journal.head.keep_ms = keep.map(millis);
         self.changes.events.push(EventKind::RunEnded {
             status: ending.status,
             reason: ending.reason.clone(),
@@ -236,6 +238,7 @@ impl Run {
             due_in_ms: ending.due_in.map(millis),
             processes: self.journal.head.processes,
             durability: self.journal.durability.map(|level| level.to_string()),
+            min_durability: self.journal.head.min_durability.clone(),
             steps: steps.collect(),
         }
     }

@@ -52,6 +52,7 @@ impl Run {
             }
         }
         self.journal.set_status(RunStatus::Running, None, None);
+        self.journal.head.keep_ms = None;
         self.tell(EventKind::RunResumed { kept });
         Ok(())
     }
