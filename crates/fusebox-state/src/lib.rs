@@ -44,11 +44,14 @@
 //! | `EmbeddedStore` (SQLite file) | `embedded` | [`LocalFsync`](Durability::LocalFsync) | yes | yes | no |
 //! | `RedisStore`, `appendonly no` | `redis` | [`Primary`](Durability::Primary) | yes; the server's end loses what its last snapshot lacks | no | no |
 //! | `RedisStore`, `appendfsync everysec` | `redis` | [`Primary`](Durability::Primary) | yes, the server's too | all but the last 2 s | no |
-//! | `RedisStore`, `appendfsync always` | `redis` | [`PrimaryFsync`](Durability::PrimaryFsync) | yes, the server's too | yes | no |
+//! | `RedisStore`, `appendfsync always` or `with_fsync` | `redis` | [`PrimaryFsync`](Durability::PrimaryFsync) | yes, the server's too | yes | no |
+//! | `RedisStore`, `with_replicas(n)` | `redis` | [`Replicated(k)`](Durability::Replicated), k of n | as above, on each of the k + 1 | as above | if one of the k takes over |
 //!
 //! Process killed is the caller's, or the server's where said so; power and machine are those that
-//! hold the data; a disk that lies about flushing breaks the promise. No store here replicates by
-//! itself.
+//! hold the data; a disk that lies about flushing breaks the promise. Replicas are the server's
+//! business: a store waits for them if told to, and says how many had the write. That one of them
+//! takes over is up to Sentinels or the cluster, which do not know; with as many asked for as there
+//! are it is certain.
 //!
 //! As long as a store has not lost acknowledged writes, every one promises: a commit is whole or
 //! absent, a version of a key names one value until its partition expires, and a write under a lost
@@ -58,8 +61,9 @@
 //!
 //! # Features
 //!
-//! `embedded`: SQLite in one file, shared by the processes of one host. `redis`: Redis and Valkey.
-//! `conformance`: the tests a store must pass, for your own store too. Nothing is on by default.
+//! `embedded`: SQLite in one file, shared by the processes of one host. `redis`: Redis and Valkey,
+//! one server, through Sentinels or as a cluster; `redis-tls`: the same over TLS. `conformance`: the
+//! tests a store must pass, for your own store too. Nothing is on by default.
 //!
 //! # Left to others
 //!

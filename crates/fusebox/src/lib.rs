@@ -47,7 +47,7 @@
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |
 //!
-//! Features: `embedded` (default; a durable store in one file), `redis`, `file` (workflow files), `command`,
+//! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
 //! `metrics`, `prometheus`, `rate-limit`.
 
 pub use fusebox_agent as agent;

@@ -173,7 +173,7 @@ impl RedisConfig {
     /// Waits at every commit, acquisition, renewal and expiry until `replicas` replicas have the
     /// write too, in the same round trip (`WAIT`); at most until shortly before the deadline. What
     /// was reached is in the outcome: [`Replicated`](crate::Durability::Replicated) with the number
-    /// of replicas, or less if none answered. Default 0.
+    /// of replicas, `replicas` of them at most, or less than that if none answered. Default 0.
     ///
     /// A replica that has a write survives the primary only if it is the one promoted; with
     /// `min-replicas-to-write` on the server no cut-off primary goes on acknowledging.

@@ -114,13 +114,18 @@ async fn send_and_wait(
     let mut replicas = 0;
     if wait.replicas > 0 {
         let reached: u64 = from_redis_value(next(&mut answers)?).unwrap_or(0);
-        replicas = u8::try_from(reached).unwrap_or(u8::MAX);
+        replicas = at_most(wait.replicas, reached);
     }
     Ok(Answer {
         value,
         replicas,
         fsynced,
     })
+}
+
+/// More that happened to be as quick are no promise that the next write could keep.
+pub(crate) fn at_most(wanted: u8, reached: u64) -> u8 {
+    u8::try_from(reached).map_or(wanted, |reached| reached.min(wanted))
 }
 
 /// All answers, errors of the server among them.

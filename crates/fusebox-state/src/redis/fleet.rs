@@ -50,21 +50,25 @@ pub(crate) async fn partitions(
     .await
 }
 
-/// What an operator should know, one sentence each.
+/// What an operator should know, one sentence each. Of several servers one that does not answer is
+/// such a thing too.
 pub(crate) async fn warnings(link: &Link) -> Result<Vec<String>, StoreError> {
     within(link, "health", async {
         let primaries = link.servers().primaries().await?;
         let mut all = Vec::new();
         for node in &primaries {
-            let info = match node.listings.info().await {
-                Ok(info) => Some(info),
-                Err(Fault::Answer(_, error)) if is_not_told(&error) => None,
+            let here = match node.listings.info().await {
+                Ok(info) => health::warnings(Some(&info), link.config().replicas()),
+                Err(Fault::Answer(_, error)) if is_not_told(&error) => health::warnings(None, 0),
                 Err(fault) => {
                     suspect(link, node, &fault);
-                    return Err(fault);
+                    if primaries.len() == 1 || fault.class() == Class::Configuration {
+                        return Err(fault);
+                    }
+                    let words = link.config().redact(fault.words(link.config()));
+                    vec![format!("it does not answer ({words}); see to it")]
                 }
             };
-            let here = health::warnings(info.as_deref(), link.config().replicas());
             all.extend(here.into_iter().map(|warning| match primaries.len() {
                 1 => warning,
                 _ => format!("{}: {warning}", node.address()),
@@ -73,6 +77,16 @@ pub(crate) async fn warnings(link: &Link) -> Result<Vec<String>, StoreError> {
         Ok(all)
     })
     .await
+}
+
+/// As [`warnings`], where there is something to start with even if they cannot be had now.
+pub(crate) async fn first_warnings(link: &Link) -> Result<Vec<String>, StoreError> {
+    match warnings(link).await {
+        Err(StoreError::Unavailable { cause, .. }) => Ok(vec![format!(
+            "the settings could not be looked at ({cause})"
+        )]),
+        other => other,
+    }
 }
 
 async fn within<T>(

@@ -170,20 +170,25 @@ impl Link {
             last,
         } = std::mem::take(&mut *progress.stage());
         let may_have_applied = writes && (in_doubt || sent.is_some());
-        let location = match (&sent, last) {
-            (None, Some(fault)) => return fault.into_error(op, &self.config, may_have_applied),
-            (None, None) => self.config.location(),
-            (Some((node, number)), _) => {
-                // After lost packets TCP backs off for seconds; a new connection does not. And
-                // another server may have taken over.
-                node.discard(*number);
-                self.servers.suspect(node);
-                self.config.location_of(node.address())
-            }
+        let Some((node, number)) = sent else {
+            let location = self.config.location();
+            let none = || Fault::Nowhere(format!("no connection to {location} within {limit:?}"));
+            return last
+                .unwrap_or_else(none)
+                .into_error(op, &self.config, may_have_applied);
         };
+        // After lost packets TCP backs off for seconds; a new connection does not. And another
+        // server may have taken over.
+        node.discard(number);
+        self.servers.suspect(&node);
+        let location = self.config.location_of(node.address());
+        let mut cause = format!("no answer from {location} within {limit:?}");
+        if let Some(fault) = last {
+            cause += &format!("; before that: {}", fault.words(&self.config));
+        }
         StoreError::Unavailable {
             op,
-            cause: format!("no answer from {location} within {limit:?}").into(),
+            cause: self.config.redact(cause).into(),
             may_have_applied,
         }
     }

@@ -89,7 +89,7 @@ impl RedisStore {
     pub async fn connect(config: RedisConfig) -> Result<Self, StoreError> {
         config.check()?;
         let link = Arc::new(Link::open(config).await?);
-        let warnings = fleet::warnings(&link).await?;
+        let warnings = fleet::first_warnings(&link).await?;
         Ok(Self { link, warnings })
     }
 

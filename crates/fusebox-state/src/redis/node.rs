@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     flushes: bool,
     /// It can be asked to wait until it is.
     waits_for_flush: bool,
-    /// Replicas that had everything when the connection was made; 0 if nobody wants any.
+    /// Replicas that had everything when the connection was made, of those that are wanted.
     pub(crate) replicas: u8,
 }
 
@@ -243,7 +243,7 @@ impl Node {
                 Err(error) if is_replicas(&error) => 0,
                 answer => answer.map_err(failed)?,
             };
-            replicas = u8::try_from(reached).unwrap_or(u8::MAX);
+            replicas = exchange::at_most(self.config.replicas(), reached);
         }
         Ok(Settings {
             flushes,

@@ -58,6 +58,28 @@ async fn a_commit_says_how_many_replicas_have_it() {
 }
 
 #[tokio::test]
+async fn more_replicas_than_were_asked_for_are_not_promised() {
+    let (primary, _one) = pair();
+    let two = TestServer::builder()
+        .arg("--replicaof")
+        .arg(format!("127.0.0.1 {}", primary.port()));
+    let _two = start(two);
+    let mut connection = primary.connect().unwrap();
+    connection.set_patience(LONG).unwrap();
+    let reached = connection.ask(&["WAIT", "2", "50000"]).unwrap();
+    assert_eq!(reached.integer(), Some(2));
+    let config = config(primary.url()).with_replicas(1);
+    let store = connected(config.with_deadline(LONG)).await;
+    for _ in 0..10 {
+        assert_eq!(
+            commit(&store, put("a", b"")).await,
+            store.describe().durability
+        );
+    }
+    assert_eq!(store.describe().durability, Durability::Replicated(1));
+}
+
+#[tokio::test]
 async fn a_replica_that_does_not_answer_is_not_counted_not_even_for_a_repeat() {
     let (primary, replica) = pair();
     let config = config(primary.url()).with_replicas(1);

@@ -122,6 +122,66 @@ async fn a_primary_that_hangs_is_left_for_its_successor() {
     set.node(old).resume();
 }
 
+/// Linux, where the sets know how to cut a network.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cut_off_primary_acknowledges_alone_is_lost_and_was_never_called_replicated() {
+    let set = SentinelSet::builder()
+        .proxied()
+        .down_after(DOWN_AFTER)
+        .start()
+        .unwrap();
+    // One store stays with the old primary, the other asks the Sentinels.
+    let alone = format!("redis://127.0.0.1:{}?replicas=1", set.node(0).port());
+    let alone = connected(config(&alone).with_deadline(SHORT)).await;
+    let many = config(&url(&set)).with_replicas(1);
+    let many = connected(many.with_deadline(SHORT * 2)).await;
+    let (lost, kept) = (partition("lost"), partition("kept"));
+    assert!(
+        until_answered(&alone, &lost, &put("a", b""))
+            .await
+            .is_applied()
+    );
+    assert!(
+        until_answered(&many, &kept, &put("a", b""))
+            .await
+            .is_applied()
+    );
+
+    set.cut(0);
+    for name in ["b", "c"] {
+        let outcome = alone.commit(&lost, put(name, b"")).await.unwrap();
+        let fusebox_state::CommitOutcome::Applied { durability, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(durability, Durability::Primary);
+    }
+    set.primary_after(0).unwrap();
+    let write = put("b", b"");
+    loop {
+        match until_answered(&many, &kept, &write).await {
+            fusebox_state::CommitOutcome::Applied { durability, .. }
+            | fusebox_state::CommitOutcome::Duplicate { durability, .. }
+                if durability == Durability::Replicated(1) =>
+            {
+                break;
+            }
+            _ => {}
+        }
+    }
+    set.heal(0);
+    set.wait_until_steady().unwrap();
+    let names = async |p| {
+        let found = many.scan(p, "", None, 10).await.unwrap().items;
+        found
+            .into_iter()
+            .map(|(key, _)| key.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&kept).await, ["a", "b"]);
+    assert!(!names(&lost).await.contains(&"b".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_are_needed_to_find_the_primary_and_not_to_use_it() {
     let set = set();
