@@ -1,0 +1,21 @@
+//! What the state stores answer and keep while something is wrong: real servers, files and
+//! processes, real faults.
+//!
+//! | question | asked by | looked at in |
+//! |---|---|---|
+//! | what does each operation answer under each fault, and what is kept | [`matrix`] | `tests/matrix.rs` |
+//! | does every store keep every rule | [`Backend`] | `tests/whole` |
+//! | is an increment ever lost | [`counting`] | `tests/whole` |
+//!
+//! Answers and data are asserted, times are only reported: a [`report::Section`] is a table that
+//! `cargo xtask chaos` puts together. What takes whole sets of servers or minutes is in
+//! `tests/whole`, which only that verb runs.
+
+mod backend;
+pub mod counting;
+pub mod matrix;
+pub mod report;
+mod words;
+
+pub use backend::{Backend, Kind};
+pub use words::{LONG, acquire, bounded, key, named, partition, put, until_answered};
