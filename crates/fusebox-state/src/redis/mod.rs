@@ -103,6 +103,10 @@ impl RedisStore {
         scripts::keys(self.link.config().prefix(), partition)
     }
 
+    fn keys_and_record(&self, partition: &Partition) -> Vec<String> {
+        scripts::keys_and_record(self.link.config().prefix(), partition)
+    }
+
     async fn read(&self, op: &'static str, call: Call) -> Result<Vec<Vec<u8>>, StoreError> {
         self.ask(op, &Request::Script(call)).await
     }
@@ -160,7 +164,7 @@ impl StateStore for RedisStore {
 
     async fn get(&self, partition: &Partition, key: &Key) -> Result<Option<Entry>, StoreError> {
         let [_, records, ..] = &self.keys(partition)[..] else {
-            unreachable!("a partition has five keys");
+            unreachable!("a partition has four keys");
         };
         let read = Request::command("HGET", &[records, key.as_str()]);
         let stored: Option<Vec<u8>> = self.ask("get", &read).await?;
@@ -249,7 +253,7 @@ impl StateStore for RedisStore {
         partition: &Partition,
         ttl: Option<Duration>,
     ) -> Result<bool, StoreError> {
-        let call = scripts::expire(self.keys(partition), ttl);
+        let call = scripts::expire(self.keys_and_record(partition), ttl);
         let (answer, _) = self.settle("expire", call).await?;
         Reply::new("expire", partition, answer).expire()
     }
@@ -271,7 +275,7 @@ impl StateStore for RedisStore {
     ) -> Result<RestoreOutcome, StoreError> {
         restore.image.check_limits()?;
         let prefix = self.link.config().prefix();
-        let mut keys = self.keys(partition);
+        let mut keys = self.keys_and_record(partition);
         if !self.link.config().is_cluster() {
             keys.push(whole::identity_key(prefix));
         } else if let Some(meant) = &restore.decided_for
@@ -289,7 +293,7 @@ impl StateStore for RedisStore {
         partition: &Partition,
         fence: &Fence,
     ) -> Result<GiveUpOutcome, StoreError> {
-        let call = whole::give_up(self.keys(partition), fence);
+        let call = whole::give_up(self.keys_and_record(partition), fence);
         let (answer, _) = self.settle("give_up", call).await?;
         Reply::new("give_up", partition, answer).give_up()
     }

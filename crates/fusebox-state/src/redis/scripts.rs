@@ -94,7 +94,16 @@ impl Request {
 /// The keys of one partition; the braces put them into one slot of a cluster.
 pub(crate) fn keys(prefix: &str, partition: &Partition) -> Vec<String> {
     let key = |suffix| format!("{prefix}:{{{partition}}}:{suffix}");
-    ["m", "d", "k", "w", "x"].map(key).into()
+    ["m", "d", "k", "w"].map(key).into()
+}
+
+/// The keys of one partition with the one that outlives it, for the scripts that look there. The
+/// others leave it out: while a slot moves, a server turns away whoever names a key that it has
+/// together with one that is not there.
+pub(crate) fn keys_and_record(prefix: &str, partition: &Partition) -> Vec<String> {
+    let mut keys = keys(prefix, partition);
+    keys.push(format!("{prefix}:{{{partition}}}:x"));
+    keys
 }
 
 /// Where changes are told.

@@ -1,5 +1,5 @@
--- KEYS: 1 head, 2 records, 3 names in byte order, 4 write ids, 5 what is on record beside the
--- partition and outlives it. One hash slot.
+-- KEYS: 1 head, 2 records, 3 names in byte order, 4 write ids; 5 what is on record beside the
+-- partition and outlives it, for those who need it. One hash slot.
 -- Every script checks first and writes last: nothing is rolled back here.
 -- The first write is an HSET, so that a full or cut-off server refuses all of them or none.
 --
