@@ -1,5 +1,6 @@
 //! Everything that can happen.
 
+use crate::conduct::{Conduct, Loads, Unanswered};
 use crate::owner::Trust;
 use crate::rules::{LeaseKept, Rules};
 use crate::system::{Bounds, System};
@@ -25,21 +26,26 @@ pub enum Action {
     Arrive,
     /// Somebody without a lease writes to a partition that has none.
     WriteUnleased,
-    /// An owner acquires the lease and loads the partition.
+    /// An owner acquires the lease.
     Acquire(usize, Fate),
+    /// An owner reads the partition: after acquiring it, or because there is more under its lease
+    /// than it knows of.
+    Load(usize),
     /// An owner begins a write, or repeats the one without an answer.
     Commit(usize, Fate),
+    /// An owner's caller leaves without the answer to its write.
+    Forget(usize),
     /// An owner that cannot reach the store acknowledges a write from its journal on disk.
     Journal(usize),
     /// An owner brings the oldest journaled write to the store.
     Replay(usize, Fate),
     /// An owner looks, and finds the partition other than it left it.
     Look(usize),
-    /// An owner that found so asks to restore it.
+    /// An owner asks the store to take all it knows: it found so, or has acknowledged by itself.
     Restore(usize, Fate),
     /// An owner that may not restore records a fork, reports it, and gives its lease up.
     Fork(usize, Fate),
-    /// An owner's process ends, and starts anew without anything but its journal.
+    /// An owner's process ends, and starts anew with nothing but its journal.
     Restart(usize),
 }
 
@@ -57,14 +63,14 @@ pub enum Fate {
 impl System {
     /// What can happen next within `bounds`, in a fixed order.
     pub fn possible(&self, rules: &Rules, bounds: &Bounds, actions: &mut Vec<Action>) {
-        if self.ledger.breach.is_some() {
+        if self.ledger.has_breach() {
             return;
         }
         self.for_servers(rules, bounds, actions);
         // Of equal processes one is enough.
         let distinct = |at: &usize| *at == 0 || self.owners[*at] != self.owners[*at - 1];
         for owner in (0..self.owners.len()).filter(distinct) {
-            self.for_owner(owner, bounds, actions);
+            self.for_owner(owner, &rules.owner, bounds, actions);
         }
     }
 
@@ -103,7 +109,13 @@ impl System {
         }
     }
 
-    fn for_owner(&self, owner: usize, bounds: &Bounds, actions: &mut Vec<Action>) {
+    fn for_owner(
+        &self,
+        owner: usize,
+        conduct: &Conduct,
+        bounds: &Bounds,
+        actions: &mut Vec<Action>,
+    ) {
         let spent = &self.spent;
         let mut fates = vec![Fate::Answered];
         if spent.lost_answers < bounds.lost_answers {
@@ -115,6 +127,9 @@ impl System {
             }
             return;
         };
+        if conduct.loads != Loads::WithLease {
+            actions.push(Action::Load(owner));
+        }
         if spent.delays < bounds.delays && self.late.is_none() {
             fates.push(Fate::Late);
         }
@@ -122,22 +137,25 @@ impl System {
         if seat.may_commit() && has_write {
             actions.extend(fates.iter().map(|fate| Action::Commit(owner, *fate)));
         }
-        if seat.may_journal() && has_write && spent.local < bounds.local {
+        if seat.unanswered.is_some() && conduct.unanswered == Unanswered::Forgotten {
+            actions.push(Action::Forget(owner));
+        }
+        if seat.may_journal(conduct) && has_write && spent.local < bounds.local {
             actions.push(Action::Journal(owner));
         }
-        if seat.may_replay() {
+        if seat.may_replay(conduct) {
             actions.extend(fates.iter().map(|fate| Action::Replay(owner, *fate)));
         }
-        match seat.trust {
-            Trust::Sound => actions.push(Action::Look(owner)),
-            Trust::Suspicious => {
-                actions.extend(fates.iter().map(|fate| Action::Restore(owner, *fate)));
-            }
+        if seat.may_look(conduct) {
+            actions.push(Action::Look(owner));
+        }
+        if seat.may_restore(conduct) {
+            actions.extend(fates.iter().map(|fate| Action::Restore(owner, *fate)));
+        }
+        if seat.trust == Trust::Refused {
             // A fork that arrives late has nothing to do any more: recorded or given up.
-            Trust::Refused => {
-                let fates = fates.iter().filter(|fate| **fate != Fate::Late);
-                actions.extend(fates.map(|fate| Action::Fork(owner, *fate)));
-            }
+            let fates = fates.iter().filter(|fate| **fate != Fate::Late);
+            actions.extend(fates.map(|fate| Action::Fork(owner, *fate)));
         }
         actions.push(Action::Restart(owner));
     }

@@ -32,6 +32,26 @@ impl History {
         self.writes().contains(&write)
     }
 
+    /// The newest.
+    pub fn last(&self) -> Option<WriteId> {
+        self.writes().last().copied()
+    }
+
+    /// The revision that `write` made, if it is in it.
+    pub fn revision_of(&self, write: WriteId) -> Option<u8> {
+        (1..)
+            .zip(self.writes())
+            .find_map(|(revision, at)| (*at == write).then_some(revision))
+    }
+
+    /// With `later` writes on top.
+    pub fn followed_by(mut self, later: &Self) -> Self {
+        for write in later.writes() {
+            self.push(*write);
+        }
+        self
+    }
+
     /// Appends; returns the revision this makes.
     ///
     /// # Panics

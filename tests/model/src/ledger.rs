@@ -11,6 +11,8 @@ pub enum Breach {
     AcknowledgedTwice,
     /// A stale owner changed what a newer owner has acknowledged.
     Overwritten,
+    /// A restore took away what had been acknowledged under its own lease.
+    TakenBack,
     /// An acknowledged write was gone, and its owner got another acknowledgement from the store
     /// before it was told.
     SilentlyLost,
@@ -38,11 +40,21 @@ pub struct Ledger {
     acknowledged: [Acknowledgement; MAX_WRITES],
     /// One bit per token.
     forked: u16,
-    /// The first promise that was broken.
-    pub breach: Option<Breach>,
+    /// One bit per broken promise: one step can break several.
+    breaches: u8,
 }
 
 impl Ledger {
+    /// Whether a promise was broken.
+    pub const fn has_breach(&self) -> bool {
+        self.breaches != 0
+    }
+
+    /// Whether this one was.
+    pub const fn has(&self, breach: Breach) -> bool {
+        self.breaches & (1 << breach as u8) != 0
+    }
+
     /// The writes acknowledged under the lease with `token`.
     pub fn acknowledged_under(&self, token: u8) -> impl Iterator<Item = WriteId> + '_ {
         (1..)
@@ -69,10 +81,14 @@ impl Ledger {
             .copied()
             .filter(|write| !restore.mirror.contains(*write))
             .collect();
-        let token_of = |write: &WriteId| self.acknowledged[usize::from(*write) - 1].token;
-        let unleased = removed.iter().any(|write| token_of(write) == UNLEASED);
+        let by = |write: &WriteId| self.acknowledged[usize::from(*write) - 1].token;
+        let unleased = removed.iter().any(|write| by(write) == UNLEASED);
+        let own = removed.iter().any(|write| by(write) == restore.fence.token);
         if unleased || self.has_newer(&removed, restore.fence.token) {
             self.note(Breach::Overwritten);
+        }
+        if own {
+            self.note(Breach::TakenBack);
         }
         let deleted = |write: &WriteId| server.deleted & (1 << write) != 0;
         if restore.mirror.writes().iter().any(deleted) {
@@ -135,6 +151,6 @@ impl Ledger {
     }
 
     fn note(&mut self, breach: Breach) {
-        self.breach.get_or_insert(breach);
+        self.breaches |= 1 << breach as u8;
     }
 }

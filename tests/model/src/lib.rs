@@ -5,8 +5,8 @@
 //! Requests and answers get lost, stores are emptied, replicas promoted as they are, and an
 //! operator deletes things. `docs/state-protocol.md` says the protocol in words.
 //!
-//! To read it: [`rules`] says what can be varied, [`store`] how a server answers, [`owner`] what
-//! an owner knows, [`system`] how they stand together, [`action`] what can happen, the private
+//! To read it: [`rules`] and [`conduct`] say what can be varied, [`store`] how a server answers,
+//! [`owner`] what an owner knows, [`system`] how they stand together, [`action`] what can happen, the private
 //! `step` what that does, [`ledger`] what an observer notes, [`protocol`] what must hold,
 //! [`variant`] how a question is put. The questions are the tests: `tests/holds.rs` for the rules
 //! as shipped, `tests/breaks.rs` for what happens without each of them.
@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod conduct;
 pub mod history;
 pub mod ledger;
 pub mod milestone;

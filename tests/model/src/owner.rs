@@ -1,5 +1,6 @@
 //! One owner: a process that holds the partition, or wants to.
 
+use crate::conduct::{Conduct, Delivery, IdentityOf, JournalHolds, Loads, WithoutMirror};
 use crate::history::{History, WriteId};
 use crate::store::{Acquired, Commit, Fence, Restore};
 
@@ -21,6 +22,8 @@ pub struct Seat {
     pub predecessor: Option<Fence>,
     /// The identity of the store it relies on.
     pub known: u8,
+    /// Whether it has loaded the partition.
+    pub loaded: Loaded,
     /// What it loaded, and every write acknowledged since by the store.
     pub mirror: History,
     /// A write without an answer: it may be in the store.
@@ -29,11 +32,23 @@ pub struct Seat {
     pub journal: History,
     /// What it thinks of the store.
     pub trust: Trust,
-    /// The process was restarted: it has its journal on disk, but not its mirror.
+    /// The process was restarted, and nobody writes under this lease any more: it is here for what
+    /// was in the journal on disk.
     pub restarted: bool,
 }
 
-/// What an owner thinks of the store. It acknowledges nothing unless that is [`Sound`](Self::Sound).
+/// Whether an owner has loaded the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loaded {
+    /// Not yet.
+    No,
+    /// Under its own lease: it has a mirror.
+    UnderOwnLease,
+    /// Under another. What it read is a revision to write from, and no mirror.
+    UnderAnother,
+}
+
+/// What an owner thinks of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trust {
     /// It is as the owner left it.
@@ -46,12 +61,21 @@ pub enum Trust {
 
 impl Seat {
     /// Takes a seat.
-    pub fn new(acquired: Acquired, identity: u8) -> Self {
+    pub fn new(conduct: &Conduct, acquired: Acquired, identity: u8) -> Self {
+        let (loaded, mirror) = match conduct.loads {
+            Loads::WithLease => (Loaded::UnderOwnLease, acquired.history),
+            Loads::AfterLease | Loads::UnderAnyLease => (Loaded::No, History::default()),
+        };
         Self {
             fence: acquired.fence,
             predecessor: acquired.predecessor,
-            known: identity,
-            mirror: acquired.history,
+            known: match conduct.identity {
+                IdentityOf::Acquisition => identity,
+                // The first there is: no other is older.
+                IdentityOf::Start => 0,
+            },
+            loaded,
+            mirror,
             unanswered: None,
             journal: History::default(),
             trust: Trust::Sound,
@@ -59,50 +83,94 @@ impl Seat {
         }
     }
 
+    /// Whether it has a copy of all that was acknowledged to it.
+    pub fn is_mirrored(&self, conduct: &Conduct) -> bool {
+        let kept = !self.restarted || conduct.journal == JournalHolds::Mirror;
+        self.loaded == Loaded::UnderOwnLease && kept
+    }
+
     /// Whether it may begin or repeat a write at the store.
     pub fn may_commit(&self) -> bool {
-        self.trust == Trust::Sound && !self.restarted && self.journal.revision() == 0
+        self.loaded != Loaded::No
+            && self.trust == Trust::Sound
+            && !self.restarted
+            && !self.is_behind()
     }
 
     /// Whether it may acknowledge a write by itself.
-    pub fn may_journal(&self) -> bool {
-        self.trust == Trust::Sound && !self.restarted
+    pub fn may_journal(&self, conduct: &Conduct) -> bool {
+        self.loaded == Loaded::UnderOwnLease
+            && !self.restarted
+            && (self.trust == Trust::Sound || !conduct.remembers_difference)
     }
 
-    /// Whether it has a journaled write to bring to the store.
-    pub fn may_replay(&self) -> bool {
-        self.trust == Trust::Sound && self.journal.revision() > 0
+    /// Whether it has something that the store has not.
+    pub fn is_behind(&self) -> bool {
+        self.journal.revision() > 0
+    }
+
+    /// Whether it has a journaled write to bring to the store by itself.
+    pub fn may_replay(&self, conduct: &Conduct) -> bool {
+        conduct.delivery == Delivery::CommitByCommit
+            && self.trust == Trust::Sound
+            && self.is_behind()
+    }
+
+    /// Whether it asks the store to take all it knows.
+    pub fn may_restore(&self, conduct: &Conduct) -> bool {
+        self.trust == Trust::Suspicious || self.delivers_whole(conduct)
+    }
+
+    /// Whether it looks if the store is as it left it.
+    pub fn may_look(&self, conduct: &Conduct) -> bool {
+        self.loaded == Loaded::UnderOwnLease
+            && self.trust == Trust::Sound
+            && !self.delivers_whole(conduct)
+    }
+
+    fn delivers_whole(&self, conduct: &Conduct) -> bool {
+        conduct.delivery == Delivery::Whole && self.trust == Trust::Sound && self.is_behind()
     }
 
     /// The next write of the journal, under the id it was acknowledged with.
-    pub fn replay(&self) -> Option<Commit> {
+    pub fn replay(&self, conduct: &Conduct) -> Option<Commit> {
         let write = *self.journal.writes().first()?;
-        Some(self.commit(write))
+        Some(self.commit(conduct, write))
     }
 
     /// `write` on top of all it knows.
-    pub fn commit(&self, write: WriteId) -> Commit {
+    pub fn commit(&self, conduct: &Conduct, write: WriteId) -> Commit {
+        let names_none = self.loaded == Loaded::UnderAnother
+            && conduct.without_mirror == WithoutMirror::NamesNone;
         Commit {
             fence: self.fence,
             write,
-            expected: self.mirror.revision(),
+            expected: (!names_none).then_some(self.mirror.revision()),
+            after: self.mirror.last(),
         }
     }
 
     /// All it knows, for a store whose identity is now `found`.
-    pub fn restore(&self, found: u8) -> Restore {
+    pub fn restore(&self, conduct: &Conduct, found: u8) -> Restore {
+        let mirror = match conduct.delivery {
+            Delivery::Whole => self.mirror.followed_by(&self.journal),
+            Delivery::CommitByCommit => self.mirror,
+        };
         Restore {
             fence: self.fence,
             predecessor: self.predecessor,
-            mirror: self.mirror,
+            mirror,
             known: self.known,
             found,
         }
     }
 
-    /// The store has `write`.
-    pub fn acknowledged(&mut self, write: WriteId) {
-        self.mirror.push(write);
+    /// The store has `write`, as `revision`.
+    pub fn acknowledged(&mut self, write: WriteId, revision: u8) {
+        // What it has read anew may have it already.
+        if revision > self.mirror.revision() {
+            self.mirror.push(write);
+        }
         if self.journal.writes().first() == Some(&write) {
             self.journal.pop_front();
         }

@@ -14,7 +14,7 @@ use crate::system::{Bounds, System};
 /// The protocol under some rules, within some bounds.
 #[derive(Debug, Clone)]
 pub struct Protocol {
-    /// What the stores check.
+    /// What the stores check, and how owners behave.
     pub rules: Rules,
     /// How many processes there are.
     pub owners: usize,
@@ -49,21 +49,26 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(ONE_WRITE_PER_REVISION, |_, system: &System| {
-                system.ledger.breach != Some(Breach::AcknowledgedTwice)
+                !system.ledger.has(Breach::AcknowledgedTwice)
             }),
             Property::always(NEWER_STANDS, |_, system: &System| {
-                system.ledger.breach != Some(Breach::Overwritten)
+                !system.ledger.has(Breach::Overwritten)
+            }),
+            Property::always(OWN_STANDS, |_, system: &System| {
+                !system.ledger.has(Breach::TakenBack)
             }),
             Property::always(APPLIED_ONCE, |_, system: &System| applied_once(system)),
             Property::always(TOLD_OF_LOSS, |_, system: &System| {
-                system.ledger.breach != Some(Breach::SilentlyLost)
+                !system.ledger.has(Breach::SilentlyLost)
             }),
-            Property::always(KNOWN_TO_OWNER, |_, system: &System| known_to_owner(system)),
+            Property::always(KNOWN_TO_OWNER, |protocol: &Self, system: &System| {
+                known_to_owner(protocol, system)
+            }),
             Property::always(FORKS_STAY_APART, |_, system: &System| {
-                system.ledger.breach != Some(Breach::ForkApplied)
+                !system.ledger.has(Breach::ForkApplied)
             }),
             Property::always(DELETES_STAND, |_, system: &System| {
-                system.ledger.breach != Some(Breach::DeleteUndone)
+                !system.ledger.has(Breach::DeleteUndone)
             }),
         ]
     }
@@ -73,6 +78,8 @@ impl Model for Protocol {
 pub const ONE_WRITE_PER_REVISION: &str = "one write per revision";
 /// A stale owner never changes what a newer owner has acknowledged.
 pub const NEWER_STANDS: &str = "a newer owner's writes stand";
+/// A restore takes away nothing that was acknowledged under its own lease.
+pub const OWN_STANDS: &str = "a restore takes nothing back";
 /// Each write id is applied at most once in the surviving history.
 pub const APPLIED_ONCE: &str = "each write is applied at most once";
 /// Whoever acknowledged a write that is gone is told before the store acknowledges more to it.
@@ -92,9 +99,10 @@ fn applied_once(system: &System) -> bool {
         .all(|server| !server.history().repeats())
 }
 
-fn known_to_owner(system: &System) -> bool {
+fn known_to_owner(protocol: &Protocol, system: &System) -> bool {
     let seats = system.owners.iter().filter_map(|owner| owner.seat.as_ref());
-    seats.filter(|seat| !seat.restarted).all(|seat| {
+    let mirrored = seats.filter(|seat| seat.is_mirrored(&protocol.rules.owner));
+    mirrored.into_iter().all(|seat| {
         let known = |write| seat.mirror.contains(write) || seat.journal.contains(write);
         system
             .ledger

@@ -1,7 +1,9 @@
 //! The rules of the protocol, each with the alternative that a variant puts in its place.
 
-/// What a store checks. [`Rules::SHIPPED`] is what the stores do; every other combination exists
-/// to show what goes wrong without one of the rules.
+use crate::conduct::Conduct;
+
+/// What a store checks, and how an owner behaves. [`Rules::SHIPPED`] is the protocol; every other
+/// combination exists to show what goes wrong without one of the rules, or that it may be replaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Where the number in a fence comes from.
@@ -18,6 +20,8 @@ pub struct Rules {
     pub lease: LeaseKept,
     /// Whether a commit names the revision it builds on.
     pub commits_expect_revision: bool,
+    /// Whether it also names the last write it builds on.
+    pub commits_expect_last: bool,
     /// Whether a repeated commit is recognised by its write id.
     pub write_ids: bool,
     /// Whether a fork leaves a record beside the partition, which a restore looks at. It outlives
@@ -25,10 +29,17 @@ pub struct Rules {
     pub forks_recorded: bool,
     /// Whether a restore names the identity of the store it is meant for.
     pub restores_name_store: bool,
+    /// Whether a restore is refused by a store at a higher revision than its image has.
+    pub restores_compare_revisions: bool,
+    /// Whether a restore under the stored lease and at the stored revision still looks at the last
+    /// write. If not, it changes nothing.
+    pub restores_compare_last: bool,
+    /// How owners behave.
+    pub owner: Conduct,
 }
 
 impl Rules {
-    /// What the stores do.
+    /// The protocol.
     pub const SHIPPED: Self = Self {
         epochs: Epochs::Counter,
         fence: FenceCheck::EpochAndToken,
@@ -37,9 +48,13 @@ impl Rules {
         onto_absent: OntoAbsent::OtherStoreWithoutDelete,
         lease: LeaseKept::AsRecord,
         commits_expect_revision: true,
+        commits_expect_last: false,
         write_ids: true,
         forks_recorded: true,
         restores_name_store: true,
+        restores_compare_revisions: true,
+        restores_compare_last: true,
+        owner: Conduct::SHIPPED,
     };
 }
 

@@ -1,8 +1,10 @@
 //! What each action does: the protocol itself.
 
 use crate::action::{Action, Fate};
+use crate::conduct::{Delivery, Loads};
+use crate::history::History;
 use crate::milestone::{Milestone, Milestones};
-use crate::owner::{Owner, Seat, Trust};
+use crate::owner::{Loaded, Owner, Seat, Trust};
 use crate::rules::{Epochs, Rules};
 use crate::store::{Commit, CommitAnswer, Restore, Server};
 use crate::system::{Bounds, Letter, Request, Side, System};
@@ -29,7 +31,9 @@ impl Step<'_> {
             Action::Arrive => self.arrive(),
             Action::WriteUnleased => self.write_unleased(),
             Action::Acquire(owner, fate) => self.acquire(owner, fate),
+            Action::Load(owner) => self.load(owner)?,
             Action::Commit(owner, fate) => self.commit(owner, fate),
+            Action::Forget(owner) => self.seat(owner).unanswered = None,
             Action::Journal(owner) => self.journal(owner),
             Action::Replay(owner, fate) => self.replay(owner, fate),
             Action::Look(owner) => self.look(owner)?,
@@ -131,8 +135,30 @@ impl Step<'_> {
         let acquired = server.acquire(self.rules, token);
         let identity = server.identity;
         if fate == Fate::Answered {
-            self.system.owners[owner].seat = Some(Seat::new(acquired, identity));
+            self.system.owners[owner].seat = Some(Seat::new(&self.rules.owner, acquired, identity));
         }
+    }
+
+    /// Reads the partition, after acquiring it or because there is more under the lease than the
+    /// owner knows of.
+    fn load(&mut self, owner: usize) -> Option<()> {
+        let seat = *self.seat(owner);
+        let server = *self.system.reached(owner);
+        let own = server.is_led_by(self.rules, seat.fence);
+        let more = server.history().revision() > seat.mirror.revision();
+        let again = own && more && seat.trust == Trust::Sound && !seat.is_behind();
+        let loaded = match (seat.loaded, own) {
+            (Loaded::No, false) if self.rules.owner.loads == Loads::AfterLease => {
+                Loaded::UnderAnother
+            }
+            (Loaded::No, _) => Loaded::UnderOwnLease,
+            (Loaded::UnderOwnLease, _) if again => Loaded::UnderOwnLease,
+            (Loaded::UnderOwnLease | Loaded::UnderAnother, _) => return None,
+        };
+        let seat = self.seat(owner);
+        seat.loaded = loaded;
+        seat.mirror = server.history();
+        Some(())
     }
 
     fn commit(&mut self, owner: usize, fate: Fate) {
@@ -141,16 +167,18 @@ impl Step<'_> {
         };
         let repeated = self.seat(owner).unanswered.is_some();
         self.seat(owner).unanswered = Some(write);
-        let mut commit = self.seat(owner).commit(write);
+        let conduct = &self.rules.owner;
+        let mut commit = self.seat(owner).commit(conduct, write);
         if repeated && !self.rules.write_ids {
             // Without a name for the write there is only this: read again, write again.
-            commit.expected = self.system.reached(owner).history().revision();
+            commit.expected = Some(self.system.reached(owner).history().revision());
         }
         self.send_commit(owner, &commit, fate);
     }
 
     fn replay(&mut self, owner: usize, fate: Fate) {
-        if let Some(commit) = self.seat(owner).replay() {
+        let conduct = &self.rules.owner;
+        if let Some(commit) = self.seat(owner).replay(conduct) {
             self.send_commit(owner, &commit, fate);
         }
     }
@@ -168,20 +196,31 @@ impl Step<'_> {
     }
 
     fn hear(&mut self, owner: usize, commit: &Commit, answer: CommitAnswer) {
-        let replayed = self.seat(owner).journal.revision() > 0;
+        let reads_again = self.rules.owner.loads != Loads::WithLease;
         let seat = self.seat(owner);
+        let replayed = seat.is_behind();
         let revision = match answer {
-            CommitAnswer::Applied(revision) => revision,
-            CommitAnswer::Duplicate => seat.mirror.revision() + 1,
+            CommitAnswer::Applied(revision) | CommitAnswer::Duplicate(revision) => revision,
+            // Without a mirror there is nothing to restore: its caller is told.
+            CommitAnswer::Conflict(_) | CommitAnswer::Stale
+                if seat.loaded == Loaded::UnderAnother =>
+            {
+                self.system.owners[owner].seat = None;
+                return;
+            }
+            // An own write whose answer was lost: it reads again.
+            CommitAnswer::Conflict(found) if reads_again && found > seat.mirror.revision() => {
+                return;
+            }
             // Rolled back, or another owner: looking again and the restore tell which.
-            CommitAnswer::Conflict | CommitAnswer::Stale => {
+            CommitAnswer::Conflict(_) | CommitAnswer::Stale => {
                 seat.trust = Trust::Suspicious;
                 return;
             }
         };
-        seat.acknowledged(commit.write);
-        let (journal, finished) = (seat.journal, seat.restarted && seat.journal.revision() == 0);
-        if finished {
+        seat.acknowledged(commit.write, revision);
+        let journal = seat.journal;
+        if seat.restarted && !seat.is_behind() {
             // The journal is settled. This process acquires anew before it writes anything else.
             self.system.owners[owner].seat = None;
         }
@@ -189,7 +228,7 @@ impl Step<'_> {
         let token = commit.fence.token;
         let ledger = &mut self.system.ledger;
         ledger.acknowledges(token, commit.write, revision, &stored, &journal);
-        if answer == CommitAnswer::Duplicate {
+        if matches!(answer, CommitAnswer::Duplicate(_)) {
             self.milestones.reach(Milestone::Duplicate);
         }
         if replayed {
@@ -204,7 +243,11 @@ impl Step<'_> {
         self.system.spent.local += 1;
         let seat = self.seat(owner);
         seat.unanswered = None;
-        seat.journal.push(write);
+        // That it cannot reach the store makes it forget what it saw there, unless it remembers.
+        seat.trust = Trust::Sound;
+        if !seat.mirror.contains(write) {
+            seat.journal.push(write);
+        }
         let token = seat.fence.token;
         self.system.ledger.journals(token, write);
     }
@@ -220,7 +263,8 @@ impl Step<'_> {
     }
 
     fn restore(&mut self, owner: usize, fate: Fate) {
-        if self.seat(owner).restarted {
+        let conduct = &self.rules.owner;
+        if !self.seat(owner).is_mirrored(conduct) {
             // It has nothing to restore.
             self.seat(owner).trust = Trust::Refused;
             return;
@@ -228,7 +272,10 @@ impl Step<'_> {
         self.spend(fate);
         let side = self.system.side(owner);
         let found = self.system.reached(owner).identity;
-        let restore = self.seat(owner).restore(found);
+        let restore = self.seat(owner).restore(conduct, found);
+        if fate != Fate::Answered && !conduct.remembers_difference {
+            self.seat(owner).trust = Trust::Sound;
+        }
         if fate == Fate::Late {
             return self.delay(side, Request::Restore(restore));
         }
@@ -240,7 +287,26 @@ impl Step<'_> {
                 seat.trust = Trust::Sound;
                 seat.known = found;
                 self.milestones.reach(Milestone::Restored);
+                if conduct.delivery == Delivery::Whole {
+                    self.delivered(owner, &restore);
+                }
             }
+        }
+    }
+
+    /// The store says that it has all that `restore` brought, the writes of the journal included.
+    fn delivered(&mut self, owner: usize, restore: &Restore) {
+        let stored = self.system.reached(owner).history();
+        let seat = self.seat(owner);
+        let journal = std::mem::take(&mut seat.journal);
+        seat.mirror = restore.mirror;
+        let token = restore.fence.token;
+        for write in journal.writes() {
+            let revision = restore.mirror.revision_of(*write);
+            let revision = revision.expect("a whole delivery has the journal in it");
+            let ledger = &mut self.system.ledger;
+            ledger.acknowledges(token, *write, revision, &stored, &History::default());
+            self.milestones.reach(Milestone::Replayed);
         }
     }
 
@@ -251,6 +317,9 @@ impl Step<'_> {
         let fence = self.seat(owner).fence;
         let forked = self.system.reached(owner).fork(self.rules, fence);
         if fate != Fate::Answered {
+            if !self.rules.owner.remembers_difference {
+                self.seat(owner).trust = Trust::Sound;
+            }
             return;
         }
         if !forked {
@@ -265,8 +334,10 @@ impl Step<'_> {
     fn restart(&mut self, owner: usize) -> Option<()> {
         let Owner { seat, .. } = &mut self.system.owners[owner];
         match seat {
-            Some(seat) if seat.restarted => return None,
-            Some(journaled) if journaled.journal.revision() > 0 => {
+            Some(journaled) if journaled.is_behind() => {
+                if journaled.restarted {
+                    return None;
+                }
                 journaled.restarted = true;
                 journaled.unanswered = None;
             }

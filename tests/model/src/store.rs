@@ -67,8 +67,10 @@ pub struct Commit {
     pub fence: Fence,
     /// Kept for every repetition of this write.
     pub write: WriteId,
-    /// The revision it builds on.
-    pub expected: u8,
+    /// The revision it builds on; any if none.
+    pub expected: Option<u8>,
+    /// The last write it builds on.
+    pub after: Option<WriteId>,
 }
 
 /// What a store says to a [`Commit`].
@@ -76,10 +78,10 @@ pub struct Commit {
 pub enum CommitAnswer {
     /// Applied now, at this revision.
     Applied(u8),
-    /// Applied before.
-    Duplicate,
-    /// The partition is at another revision.
-    Conflict,
+    /// Applied before, at this revision.
+    Duplicate(u8),
+    /// The partition is at another revision: this one. Or at the same by another write.
+    Conflict(u8),
     /// Another lease is in charge.
     Stale,
 }
@@ -142,8 +144,10 @@ impl Server {
     /// Takes a write, or says why not. A repetition is recognised before the fence is looked at:
     /// a write that was applied stays so, whoever is in charge now.
     pub fn commit(&mut self, rules: &Rules, commit: &Commit) -> CommitAnswer {
-        if rules.write_ids && self.history().contains(commit.write) {
-            return CommitAnswer::Duplicate;
+        if let Some(revision) = self.history().revision_of(commit.write)
+            && rules.write_ids
+        {
+            return CommitAnswer::Duplicate(revision);
         }
         if !self.is_led_by(rules, commit.fence) {
             return CommitAnswer::Stale;
@@ -151,8 +155,11 @@ impl Server {
         let Some(partition) = &mut self.partition else {
             return CommitAnswer::Stale;
         };
-        if rules.commits_expect_revision && partition.history.revision() != commit.expected {
-            return CommitAnswer::Conflict;
+        let found = partition.history.revision();
+        let other_revision = commit.expected.is_some_and(|expected| expected != found);
+        let other_last = rules.commits_expect_last && partition.history.last() != commit.after;
+        if (rules.commits_expect_revision && other_revision) || other_last {
+            return CommitAnswer::Conflict(found);
         }
         CommitAnswer::Applied(partition.history.push(commit.write))
     }
@@ -167,16 +174,25 @@ impl Server {
                 None => self.may_be_recreated(rules, restore),
                 Some(partition) => {
                     rules.may_restore_over(partition.lease, restore)
-                        && partition.history.revision() <= restore.mirror.revision()
+                        && (!rules.restores_compare_revisions
+                            || partition.history.revision() <= restore.mirror.revision())
                 }
             };
-        if admitted {
+        if admitted && !self.is_current(rules, restore) {
             self.partition = Some(Partition {
                 lease: Some(restore.fence),
                 history: restore.mirror,
             });
         }
         admitted
+    }
+
+    /// Whether the partition is what `restore` would make of it, as far as is looked at.
+    fn is_current(&self, rules: &Rules, restore: &Restore) -> bool {
+        let stored = self.history();
+        self.is_led_by(rules, restore.fence)
+            && stored.revision() == restore.mirror.revision()
+            && (!rules.restores_compare_last || stored.last() == restore.mirror.last())
     }
 
     fn may_be_recreated(&self, rules: &Rules, restore: &Restore) -> bool {
@@ -220,10 +236,15 @@ impl Server {
 
     /// Whether the partition is not what an owner under `fence` with this `mirror` left there.
     pub fn is_rolled_back(&self, rules: &Rules, fence: Fence, mirror: &History) -> bool {
-        !self.is_led_by(rules, fence) || self.history().revision() < mirror.revision()
+        let stored = self.history();
+        let replaced = stored.revision() == mirror.revision() && stored.last() != mirror.last();
+        !self.is_led_by(rules, fence)
+            || stored.revision() < mirror.revision()
+            || (rules.commits_expect_last && replaced)
     }
 
-    fn is_led_by(&self, rules: &Rules, fence: Fence) -> bool {
+    /// Whether the lease is the one of `fence`.
+    pub fn is_led_by(&self, rules: &Rules, fence: Fence) -> bool {
         let lease = self.partition.and_then(|partition| partition.lease);
         lease.is_some_and(|lease| rules.is_same(lease, fence))
     }

@@ -21,7 +21,7 @@ pub struct Variant {
     pub name: &'static str,
     /// How many processes there are.
     pub owners: usize,
-    /// What the stores check.
+    /// What the stores check, and how owners behave.
     pub rules: Rules,
     /// How much may happen.
     pub bounds: Bounds,

@@ -1,8 +1,9 @@
 //! Without each of the rules something breaks: the negative controls of `holds.rs`.
 
+use fusebox_model::conduct::{Conduct, Loads, Unanswered, WithoutMirror};
 use fusebox_model::protocol::{
     APPLIED_ONCE, DELETES_STAND, FORKS_STAY_APART, NEWER_STANDS, ONE_WRITE_PER_REVISION,
-    TOLD_OF_LOSS,
+    OWN_STANDS, TOLD_OF_LOSS,
 };
 use fusebox_model::rules::{Epochs, FenceCheck, LeaseKept, OntoAbsent, RestoreOver, Rules};
 use fusebox_model::system::Bounds;
@@ -20,6 +21,14 @@ const BOUNDS: Bounds = Bounds {
     delays: 0,
     unleased: 0,
     local: 0,
+};
+
+/// The same with writes that the owner acknowledges by itself.
+const DEGRADED: Bounds = Bounds { local: 2, ..BOUNDS };
+
+const FORGETFUL: Conduct = Conduct {
+    unanswered: Unanswered::Forgotten,
+    ..Conduct::SHIPPED
 };
 
 fn variant(name: &'static str, rules: Rules, bounds: Bounds) -> Variant {
@@ -177,4 +186,69 @@ fn a_restore_that_names_no_store_is_applied_after_the_fork_by_an_emptied_one() {
         ..BOUNDS
     };
     variant("restores that name no store", rules, bounds).breaks(FORKS_STAY_APART);
+}
+
+#[test]
+fn restoring_over_a_higher_revision_takes_away_what_was_acknowledged_since() {
+    let rules = Rules {
+        restores_compare_revisions: false,
+        ..Rules::SHIPPED
+    };
+    let bounds = Bounds {
+        delays: 1,
+        lost_answers: 0,
+        ..BOUNDS
+    };
+    variant("restore over any revision", rules, bounds).breaks(OWN_STANDS);
+}
+
+/// The first is in the store, at the revision that the owner gives to the second by itself; a
+/// replica that has only the first then passes for one that has both.
+#[test]
+fn a_write_given_up_without_an_answer_lets_another_be_lost_at_the_same_revision() {
+    let rules = Rules {
+        owner: FORGETFUL,
+        ..Rules::SHIPPED
+    };
+    variant("writes given up without an answer", rules, DEGRADED).breaks(TOLD_OF_LOSS);
+}
+
+#[test]
+fn a_restore_that_compares_revisions_alone_takes_a_given_up_write_for_the_one_it_brings() {
+    let rules = Rules {
+        owner: FORGETFUL,
+        commits_expect_last: true,
+        restores_compare_last: false,
+        ..Rules::SHIPPED
+    };
+    let variant = variant("restores that compare revisions alone", rules, DEGRADED);
+    variant.breaks(TOLD_OF_LOSS);
+}
+
+#[test]
+fn an_owner_without_a_mirror_that_names_no_revision_is_not_told_of_a_loss() {
+    let rules = Rules {
+        owner: Conduct {
+            without_mirror: WithoutMirror::NamesNone,
+            ..Conduct::SHIPPED
+        },
+        ..Rules::SHIPPED
+    };
+    let bounds = Bounds {
+        failovers: 2,
+        ..BOUNDS
+    };
+    variant("no mirror, no revision", rules, bounds).breaks(TOLD_OF_LOSS);
+}
+
+#[test]
+fn a_mirror_read_under_another_lease_lets_a_stale_owner_write_on_what_a_newer_one_wrote() {
+    let rules = Rules {
+        owner: Conduct {
+            loads: Loads::UnderAnyLease,
+            ..Conduct::SHIPPED
+        },
+        ..Rules::SHIPPED
+    };
+    variant("a mirror of another's", rules, BOUNDS).breaks(NEWER_STANDS);
 }

@@ -1,6 +1,7 @@
-//! The rules as shipped hold in every state within these bounds.
+//! The protocol holds in every state within these bounds.
 
-use fusebox_model::milestone::Milestone::{self, Duplicate, Forked, Restored};
+use fusebox_model::conduct::{Conduct, Delivery, IdentityOf, JournalHolds, Unanswered};
+use fusebox_model::milestone::Milestone::{self, Duplicate, Forked, Replayed, Restored};
 use fusebox_model::rules::{Epochs, OntoAbsent, Rules};
 use fusebox_model::system::Bounds;
 use fusebox_model::variant::Variant;
@@ -36,6 +37,16 @@ fn shipped(name: &'static str, owners: usize, bounds: Bounds) -> Variant {
         rules: Rules::SHIPPED,
         bounds,
     }
+}
+
+/// A question about the stores, put with owners of fewer steps.
+fn plain(name: &'static str, owners: usize, bounds: Bounds) -> Variant {
+    behaving(Conduct::PLAIN, shipped(name, owners, bounds))
+}
+
+fn behaving(owner: Conduct, mut variant: Variant) -> Variant {
+    variant.rules.owner = owner;
+    variant
 }
 
 fn with_epochs(name: &'static str, epochs: Epochs) -> Variant {
@@ -74,7 +85,7 @@ fn a_split_brain() {
         lost_answers: 1,
         ..NOTHING
     };
-    shipped("a split brain", 2, bounds).holds(USUAL);
+    plain("a split brain", 2, bounds).holds(USUAL);
 }
 
 #[test]
@@ -87,7 +98,7 @@ fn a_store_that_is_emptied() {
         lost_answers: 1,
         ..NOTHING
     };
-    shipped("a store that is emptied", 2, bounds).holds(USUAL);
+    plain("a store that is emptied", 2, bounds).holds(USUAL);
 }
 
 #[test]
@@ -101,7 +112,7 @@ fn an_emptied_store_and_a_delete() {
         lost_answers: 1,
         ..NOTHING
     };
-    shipped("an emptied store and a delete", 2, bounds).holds(USUAL);
+    plain("an emptied store and a delete", 2, bounds).holds(USUAL);
 }
 
 /// The identity is asked for as well because a record of a delete may run out, and an identity
@@ -148,7 +159,7 @@ fn requests_that_arrive_late() {
         delays: 1,
         ..NOTHING
     };
-    shipped("requests that arrive late", 2, bounds).holds(USUAL);
+    plain("requests that arrive late", 2, bounds).holds(USUAL);
 }
 
 #[test]
@@ -162,20 +173,52 @@ fn late_requests_at_an_emptied_store() {
         delays: 1,
         ..NOTHING
     };
-    shipped("late requests at an emptied store", 2, bounds).holds(USUAL);
+    plain("late requests at an emptied store", 2, bounds).holds(USUAL);
+}
+
+/// What every way to deliver has to stand.
+const DEGRADED: Bounds = Bounds {
+    writes: 3,
+    acquisitions: 3,
+    failovers: 2,
+    lost_answers: 1,
+    local: 2,
+    ..NOTHING
+};
+
+#[test]
+fn degraded_mode() {
+    shipped("degraded mode", 2, DEGRADED).holds(&Milestone::ALL);
 }
 
 #[test]
-fn degraded_mode_and_replay() {
-    let bounds = Bounds {
-        writes: 3,
-        acquisitions: 3,
-        failovers: 2,
-        lost_answers: 1,
-        local: 2,
-        ..NOTHING
+fn degraded_mode_with_replay_commit_by_commit() {
+    let owner = Conduct {
+        delivery: Delivery::CommitByCommit,
+        journal: JournalHolds::Writes,
+        ..Conduct::PLAIN
     };
-    shipped("degraded mode and replay", 2, bounds).holds(&Milestone::ALL);
+    let variant = shipped("degraded mode, replay commit by commit", 2, DEGRADED);
+    behaving(owner, variant).holds(&Milestone::ALL);
+}
+
+/// Whoever names the last write besides the revision may give a write up without its answer.
+#[test]
+fn degraded_mode_with_writes_given_up() {
+    let rules = Rules {
+        commits_expect_last: true,
+        owner: Conduct {
+            unanswered: Unanswered::Forgotten,
+            ..Conduct::SHIPPED
+        },
+        ..Rules::SHIPPED
+    };
+    let bounds = Bounds {
+        acquisitions: 2,
+        ..DEGRADED
+    };
+    let variant = shipped("degraded mode, writes given up", 2, bounds);
+    Variant { rules, ..variant }.holds(&Milestone::ALL);
 }
 
 #[test]
@@ -192,6 +235,19 @@ fn degraded_mode_in_a_split_brain() {
 }
 
 #[test]
+fn degraded_mode_with_requests_that_arrive_late() {
+    let bounds = Bounds {
+        writes: 3,
+        acquisitions: 2,
+        failovers: 1,
+        delays: 1,
+        local: 2,
+        ..NOTHING
+    };
+    shipped("degraded mode, late requests", 2, bounds).holds(&[Restored, Forked, Replayed]);
+}
+
+#[test]
 fn degraded_mode_at_an_emptied_store() {
     let bounds = Bounds {
         writes: 2,
@@ -205,6 +261,26 @@ fn degraded_mode_at_an_emptied_store() {
     shipped("degraded mode at an emptied store", 2, bounds).holds(&Milestone::ALL);
 }
 
+/// An owner may rely on the identity that its process learned when it started.
+#[test]
+fn an_identity_learned_long_before() {
+    let owner = Conduct {
+        identity: IdentityOf::Start,
+        ..Conduct::PLAIN
+    };
+    let bounds = Bounds {
+        writes: 2,
+        acquisitions: 3,
+        failovers: 1,
+        emptied: 1,
+        deletes: 1,
+        lost_answers: 1,
+        ..NOTHING
+    };
+    let variant = shipped("an identity learned long before", 2, bounds);
+    behaving(owner, variant).holds(USUAL);
+}
+
 #[test]
 fn three_owners() {
     let bounds = Bounds {
@@ -214,5 +290,5 @@ fn three_owners() {
         lost_answers: 1,
         ..NOTHING
     };
-    shipped("three owners", 3, bounds).holds(USUAL);
+    plain("three owners", 3, bounds).holds(USUAL);
 }
