@@ -96,15 +96,32 @@ impl Sandbox {
     /// # Panics
     /// It cannot be started.
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut command = Command::new(binary());
-        command.args(args).current_dir(self.path());
+        let mut all: Vec<_> = args.iter().map(OsString::from).collect();
         // The other verbs have no state.
-        if matches!(args.first(), Some(&("run" | "resume" | "show" | "runs"))) {
-            command.arg("--state-dir").arg(self.state_dir());
+        if matches!(
+            args.first(),
+            Some(&("run" | "resume" | "show" | "runs" | "state"))
+        ) {
+            all.extend(["--state-dir".into(), self.state_dir().into()]);
             if let Some(url) = &self.state {
-                command.args(["--state", url]);
+                all.extend(["--state".into(), url.into()]);
             }
         }
+        self.start_with(&all)
+    }
+
+    /// Starts the command with no other arguments than these, wherever they say that runs are kept.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn start_as_is(&self, args: &[&str]) -> Running {
+        let all: Vec<_> = args.iter().map(OsString::from).collect();
+        self.start_with(&all)
+    }
+
+    fn start_with(&self, args: &[OsString]) -> Running {
+        let mut command = Command::new(binary());
+        command.args(args).current_dir(self.path());
         isolate(&mut command);
         command.env(MARK, &self.mark).envs(&self.env);
         Running::start(command)

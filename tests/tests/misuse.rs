@@ -268,3 +268,49 @@ fn an_unknown_verb_or_flag_is_answered_with_usage() {
         .exited(2)
         .complains("Usage");
 }
+
+#[test]
+fn what_to_do_when_a_store_is_lost_is_refused_for_one_that_is_not_lost_by_itself() {
+    let inputs = ["--input", "who=me"];
+    for policy in ["fail", "durable", "volatile"] {
+        for (state, store) in [(None, "a SQLite file"), (Some("memory:"), "memory")] {
+            let mut args = vec!["--on-store-loss", policy];
+            args.extend(inputs);
+            args.extend(state.iter().flat_map(|url| ["--state", url]));
+            refused(&args)
+                .complains(&format!("the runs are kept in {store}"))
+                .complains("--state redis://HOST");
+        }
+    }
+}
+
+#[test]
+fn a_durability_that_the_store_cannot_reach_is_refused_and_one_that_it_reaches_is_not() {
+    let who = ["--input", "who=me"];
+    let level = ["--min-durability", "primary"];
+    refused(&[&level[..], &who].concat())
+        .complains("--min-durability primary cannot be reached")
+        .complains("gives local_fsync");
+    let in_memory = ["--state", "memory:", "--min-durability", "local-fsync"];
+    refused(&[&in_memory[..], &who].concat()).complains("gives volatile");
+    let within = [
+        "run",
+        "inputs.toml",
+        "--json",
+        "--min-durability",
+        "local-fsync",
+    ];
+    let report = sandbox()
+        .fusebox(&[&within[..], &who].concat())
+        .exited(0)
+        .json();
+    assert_eq!(report["min_durability"], "local_fsync");
+    assert_eq!(report["durability"], "local_fsync");
+}
+
+#[test]
+fn a_durability_that_is_none_is_refused_with_those_there_are() {
+    let flags = ["--input", "who=me", "--min-durability", "replicated:0"];
+    let outcome = sandbox().fusebox(&[&["run", "inputs.toml"], &flags[..]].concat());
+    outcome.exited(2).complains("replicated:N");
+}

@@ -1,5 +1,5 @@
 //! The store goes away while a run goes on. What it has acknowledged is there afterwards; what it has
-//! not is never reported as done.
+//! not is never reported as done. Where nothing may stand in for it; `store_loss.rs` has the rest.
 
 #![cfg(target_os = "linux")]
 
@@ -84,7 +84,7 @@ impl Scene {
 #[test]
 fn a_run_whose_redis_stops_ends_as_waiting_and_loses_nothing_that_was_acknowledged() {
     let scene = Scene::new();
-    let running = scene.start(&["--json"]);
+    let running = scene.start(&["--json", "--on-store-loss", "fail"]);
     scene.server.kill();
     scene.gate.open(1);
     let report = running.wait().exited(5).json();
@@ -122,7 +122,7 @@ fn a_run_whose_redis_stops_ends_as_waiting_and_loses_nothing_that_was_acknowledg
 #[test]
 fn a_run_whose_redis_stops_says_for_people_what_happened_and_what_to_do() {
     let scene = Scene::new();
-    let running = scene.start(&[]);
+    let running = scene.start(&["--on-store-loss", "fail"]);
     scene.server.kill();
     scene.gate.open(1);
     let outcome = running
@@ -156,7 +156,7 @@ fn a_run_whose_redis_is_restarted_while_a_step_works_completes_by_itself() {
 #[test]
 fn a_run_that_notices_its_redis_gone_goes_on_when_it_is_back() {
     let scene = Scene::new();
-    let mut running = scene.start(&[]);
+    let mut running = scene.start(&["--on-store-loss", "fail"]);
     scene.server.kill();
     scene.gate.open(1);
     running.until("the state store does not answer, trying again");
@@ -204,13 +204,22 @@ fn a_redis_password_shows_up_nowhere() {
     let sandbox = Sandbox::new().with_store(server.url());
     let gate = Gate::new(sandbox.path());
     sandbox.write("long.toml", FLOW);
-    let running = sandbox.start(&["run", "long.toml", "--id", "long"]);
-    gate.arrived("gated", 1);
+    let fail = [
+        "run",
+        "long.toml",
+        "--id",
+        "fail",
+        "--on-store-loss",
+        "fail",
+    ];
+    let failing = sandbox.start(&fail);
+    let going_on = sandbox.start(&["run", "long.toml", "--id", "long"]);
+    gate.arrived("gated", 2);
     server.kill();
-    gate.open(1);
-    let outcome = running.wait().exited(5);
+    gate.open(2);
+    let ended = [failing.wait().exited(5), going_on.wait().exited(0)];
     let refused = sandbox.fusebox(&["show", "long"]).exited(1);
-    for outcome in [outcome, refused] {
+    for outcome in ended.into_iter().chain([refused]) {
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
         assert!(!said.contains("hunter2"), "{said}");
     }

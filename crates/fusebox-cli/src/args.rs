@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use fusebox::RunId;
+use fusebox::orchestrator::parse_durability;
+use fusebox::state::Durability;
+
+use crate::store_loss::OnStoreLoss;
 
 /// Runs workflows of agents behind circuit breakers, and resumes them after any crash.
 #[derive(Debug, Parser)]
@@ -27,6 +31,8 @@ impl Cli {
             Verb::Check(args) => args.json,
             Verb::Runs(args) => args.json,
             Verb::Show(args) => args.json,
+            Verb::State(StateVerb::Stats(args)) => args.json,
+            Verb::State(StateVerb::Forks(args)) => args.json,
             Verb::Graph(_) | Verb::Agent(_) => false,
         }
     }
@@ -46,8 +52,19 @@ pub(crate) enum Verb {
     Runs(RunsArgs),
     /// Explain one run: its steps and what happened
     Show(ShowArgs),
+    /// Look into the store: what it holds, and what was kept apart
+    #[command(subcommand)]
+    State(StateVerb),
     /// Run one built-in function as a command agent: JSON in on stdin, JSON out on stdout
     Agent(AgentArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateVerb {
+    /// Count what the store holds, and say how it is
+    Stats(StatsArgs),
+    /// List what was acknowledged to a run while another process had taken it over
+    Forks(ForksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +119,16 @@ pub(crate) struct How {
     /// Write what was measured to FILE in the Prometheus text format at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics: Option<PathBuf>,
+    /// What to do while the server that keeps the run is away [default: durable]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    pub(crate) on_store_loss: Option<OnStoreLoss>,
+    /// Count a commit as acknowledged only from this level on: volatile, local-fsync, primary,
+    /// primary-fsync, replicated:N [default: whatever the store gives]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) min_durability: Option<Durability>,
+    /// How long to keep the journal of the run once it is over; one that waits is kept until resumed
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30d")]
+    pub(crate) keep_finished: Duration,
 }
 
 /// Where runs are kept.
@@ -111,7 +138,7 @@ pub(crate) struct PlaceArgs {
     #[arg(long, value_name = "DIR", default_value = ".fusebox")]
     pub(crate) state_dir: PathBuf,
     /// The store of the journals: sqlite:FILE, redis://HOST:PORT, memory:
-    #[arg(long, value_name = "URL")]
+    #[arg(long, visible_alias = "store", value_name = "URL")]
     pub(crate) state: Option<String>,
 }
 
@@ -151,6 +178,30 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForksArgs {
+    /// Print everything that one fork holds
+    #[arg(long, value_name = "NAME")]
+    pub(crate) read: Option<String>,
+    /// Remove one fork for good; its whole name, as it is listed, confirms it
+    #[arg(long, value_name = "NAME", conflicts_with = "read")]
+    pub(crate) drop: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
     /// The function, such as review/data
     pub(crate) function: String,
@@ -162,6 +213,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     (!duration.is_zero())
         .then_some(duration)
         .ok_or_else(|| "it must be longer than zero".to_owned())
+}
+
+fn parse_level(text: &str) -> Result<Durability, String> {
+    parse_durability(text).ok_or_else(|| {
+        "use volatile, local-fsync, primary, primary-fsync, or replicated:N with N from 1 to 255"
+            .to_owned()
+    })
 }
 
 fn parse_input(text: &str) -> Result<(String, String), String> {

@@ -21,9 +21,12 @@ use crate::output;
 use crate::place::{self, Place};
 use crate::progress::Progress;
 use crate::source::{self, Source};
+use crate::store_log::StoreLog;
+use crate::store_loss::{self, StoreAccount};
 use crate::summary::{self, Document};
 
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    store_loss::check(&args.how, args.place.state.as_deref())?;
     let source = Source::read(&args.file)?;
     let file = source.parse()?;
     let input = source::inputs(&file, &args.inputs)?;
@@ -42,6 +45,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<ExitCode, Failure> {
+    store_loss::check(&args.how, args.place.state.as_deref())?;
     let place = Place::look(&args.place).await?;
     let record = load_run(&*place.store, &args.run).await?;
     let record = record.ok_or_else(|| place::no_such_run(&args.run, &args.place))?;
@@ -74,7 +78,8 @@ struct Job<'a> {
 impl Job<'_> {
     async fn execute(self, resume: bool) -> Result<ExitCode, Failure> {
         let wrapping = self.wrapping()?;
-        let place = Place::open(self.place).await?;
+        let mut place = Place::open(self.place).await?;
+        let fallback = place.fall_back(self.how.on_store_loss).await?;
         let engine = self.engine(&place, &wrapping)?;
         let artifacts = place.make_artifacts(&self.id)?;
         let options = self.options(artifacts.clone());
@@ -82,6 +87,11 @@ impl Job<'_> {
         stop_on_signals(move || cancellation.cancel());
         let metrics = self.metrics(&engine)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
+        let printer = progress.as_ref().map(Progress::printer);
+        let log = fallback.as_ref().map(|fallback| {
+            let show = move |text: &str| printer.iter().for_each(|printer| printer.say(text));
+            StoreLog::start(Arc::clone(&fallback.store), show)
+        });
         let result = if resume {
             engine.resume(&self.file.workflow, &self.id, options).await
         } else {
@@ -94,7 +104,14 @@ impl Job<'_> {
         if let Some(metrics) = metrics {
             metrics.write(&engine, &self.file).await;
         }
-        self.conclude(report, &artifacts)
+        let account = match fallback.zip(log) {
+            Some((fallback, log)) => {
+                fallback.settle(self.how.json).await;
+                Some(fallback.account(log.finish().await))
+            }
+            None => None,
+        };
+        self.conclude(report, &artifacts, account)
     }
 
     fn wrapping(&self) -> Result<Wrapping, Failure> {
@@ -117,8 +134,12 @@ impl Job<'_> {
 
     fn engine(&self, place: &Place, wrapping: &Wrapping) -> Result<Engine, Failure> {
         let mut builder = Engine::builder(Arc::clone(&place.store));
+        builder = builder.retention(self.how.keep_finished);
         if let Some(seed) = self.how.seed {
             builder = builder.seed(seed);
+        }
+        if let Some(minimum) = self.how.min_durability {
+            builder = builder.min_durability(minimum);
         }
         for spec in self.file.agents.values() {
             let agent = agents::make(spec, &self.source.directory, &self.input, wrapping)?;
@@ -159,18 +180,18 @@ impl Job<'_> {
         }))
     }
 
-    fn conclude(self, report: RunReport, artifacts: &Path) -> Result<ExitCode, Failure> {
+    fn conclude(
+        self,
+        report: RunReport,
+        artifacts: &Path,
+        account: Option<StoreAccount>,
+    ) -> Result<ExitCode, Failure> {
         let code = report.status.exit_code();
-        let document = Document::new(report, &self.file, artifacts);
+        let document = Document::new(report, &self.file, artifacts).with_store(account);
         if self.how.json {
             output::document(&document);
         } else {
-            summary::print_report(
-                &document.run,
-                &document.reports,
-                &self.file,
-                &Place::flags(self.place),
-            );
+            summary::print_report(&document, &self.file, &Place::flags(self.place));
         }
         Ok(ExitCode::from(code))
     }

@@ -14,7 +14,7 @@ use crate::output;
 use crate::place::{Place, no_such_run};
 use crate::progress::describe;
 use crate::source::Source;
-use crate::summary::{Document, conclusion, step_table, table};
+use crate::summary::{Document, conclusion, durability, step_table, table};
 
 pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
     let place = Place::look(&args.place).await?;
@@ -63,6 +63,7 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
         output::say("it is being worked on, or its process died; `fusebox resume` finds out");
     }
     output::say(&step_table(&report.steps, file.as_ref(), "executions"));
+    output::say(&durability(&report));
     output::say("what happened:");
     let begin = events.first().map_or(0, |event| event.at_ms);
     for event in &events {
@@ -92,7 +93,7 @@ fn show_json(
 }
 
 /// Milliseconds since 1970 as a date and time (UTC).
-fn timestamp(ms: u64) -> String {
+pub(crate) fn timestamp(ms: u64) -> String {
     let at = UNIX_EPOCH + Duration::from_millis(ms);
     humantime::format_rfc3339_seconds(at)
         .to_string()

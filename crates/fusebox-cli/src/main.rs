@@ -10,18 +10,22 @@ mod execution_log;
 mod failure;
 mod inspect;
 mod invoke;
+mod journals;
 mod output;
 mod place;
 mod progress;
 mod review;
 mod source;
+mod state;
+mod store_log;
+mod store_loss;
 mod summary;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, StateVerb, Verb};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
@@ -47,6 +51,8 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Graph(args) => check::graph(&args),
         Verb::Runs(args) => inspect::runs(&args).await,
         Verb::Show(args) => inspect::show(&args).await,
+        Verb::State(StateVerb::Stats(args)) => state::stats(&args).await,
+        Verb::State(StateVerb::Forks(args)) => state::forks(&args).await,
         Verb::Agent(args) => invoke::invoke(&args).await,
     }
 }

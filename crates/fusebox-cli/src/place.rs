@@ -5,15 +5,23 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use fusebox::RunId;
+use fusebox::orchestrator::retire_ended;
 use fusebox::state::StateStore;
 
 use crate::args::PlaceArgs;
 use crate::failure::Failure;
+use crate::journals::Journals;
+use crate::output;
+use crate::store_loss::{Fallback, OnStoreLoss, Waiting};
 
 /// The opened store and the directory beside it.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn StateStore>,
     directory: PathBuf,
+    /// Those of a server; a file has none.
+    pub(crate) journals: Option<Journals>,
+    /// What could not be delivered from them now.
+    pub(crate) undelivered: Option<Waiting>,
 }
 
 impl Place {
@@ -42,7 +50,72 @@ impl Place {
         let store = store
             .context("the state store could not be opened")
             .map_err(Failure::environment)?;
-        Ok(Self { store, directory })
+        let is_server = store.describe().kind == "redis";
+        let mut place = Self {
+            journals: is_server.then(|| Journals::of(&*store, url, &directory)),
+            store,
+            directory,
+            undelivered: None,
+        };
+        place.deliver().await;
+        Ok(place)
+    }
+
+    /// Delivers what earlier processes could not. What goes wrong with that stops nobody: it is tried
+    /// again with the next command.
+    async fn deliver(&mut self) {
+        let Some(journals) = &self.journals else {
+            return;
+        };
+        let left = journals.count().left;
+        if left == 0 {
+            return;
+        }
+        let directory = journals.directory.display();
+        match journals.deliver(&self.store).await {
+            Ok(status) => {
+                self.undelivered = Waiting::of(&status, Some(journals.directory.clone()));
+                output::remark(&match (status.pending_commits, status.forks) {
+                    (0, 0) => format!("delivered what {left} ended processes left in {directory}"),
+                    (0, forks) => format!(
+                        "of what {left} ended processes left in {directory}, {forks} partitions were \
+                         another's by now and are kept apart: see fusebox state forks"
+                    ),
+                    (waiting, _) => {
+                        format!("{waiting} commits in {directory} could not be delivered: {status}")
+                    }
+                });
+                // Those who died before they could say how long their runs are kept.
+                if let Err(error) = retire_ended(&*self.store).await {
+                    output::remark(&format!(
+                        "how long delivered runs are kept is not set: {error}"
+                    ));
+                }
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                output::complain(&format!(
+                    "the journals in {directory} are not delivered: {error:#}"
+                ));
+            }
+        }
+    }
+
+    /// Puts something to fall back on behind a server; makes the directory where that needs it.
+    pub(crate) async fn fall_back(
+        &mut self,
+        on_loss: Option<OnStoreLoss>,
+    ) -> Result<Option<Fallback>, Failure> {
+        let Some(journals) = self.journals.clone() else {
+            return Ok(None);
+        };
+        let on_loss = on_loss.unwrap_or(OnStoreLoss::Durable);
+        if on_loss == OnStoreLoss::Durable {
+            make(&self.directory)?;
+        }
+        let fallback = Fallback::open(Arc::clone(&self.store), on_loss, journals).await?;
+        self.store = Arc::clone(&fallback.store) as Arc<dyn StateStore>;
+        Ok(Some(fallback))
     }
 
     /// Where a run's files are.

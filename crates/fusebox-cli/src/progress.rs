@@ -17,21 +17,51 @@ use crate::output;
 /// Follows a run until its end.
 pub(crate) struct Progress {
     task: JoinHandle<()>,
+    printer: Printer,
+}
+
+/// Puts a line among those of a run, whichever way they are shown.
+#[derive(Clone)]
+pub(crate) enum Printer {
+    /// Above the live lines.
+    Live(MultiProgress),
+    /// With the time since the start.
+    Plain(Instant),
+}
+
+impl Printer {
+    pub(crate) fn say(&self, text: &str) {
+        match self {
+            Self::Live(all) => {
+                let _ = all.println(format!("  {text}"));
+            }
+            Self::Plain(begun) => {
+                let elapsed = begun.elapsed().as_secs_f64();
+                output::remark(&format!("{elapsed:>7.2}s  {text}"));
+            }
+        }
+    }
 }
 
 impl Progress {
     /// Begins to listen, before anything happens.
     pub(crate) fn start(engine: &Engine, file: &WorkflowFile, id: &RunId) -> Self {
         let mut events = engine.subscribe();
-        let mut view: Box<dyn View> = if std::io::stderr().is_terminal() {
-            Box::new(Live::new(file, id))
+        let (mut view, printer): (Box<dyn View>, _) = if std::io::stderr().is_terminal() {
+            let live = Live::new(file, id);
+            let printer = Printer::Live(live.all.clone());
+            (Box::new(live), printer)
         } else {
-            Box::new(Plain {
-                begun: Instant::now(),
-            })
+            let printer = Printer::Plain(Instant::now());
+            (Box::new(Plain(printer.clone())), printer)
         };
         let task = tokio::spawn(async move { follow(&mut events, &mut *view).await });
-        Self { task }
+        Self { task, printer }
+    }
+
+    /// For what is no event of the run.
+    pub(crate) fn printer(&self) -> Printer {
+        self.printer.clone()
     }
 
     /// Waits until the last event is shown. A run that never began has none.
@@ -66,18 +96,13 @@ trait View: Send {
     fn end(&mut self) {}
 }
 
-/// One line per event, with the time since the start.
-struct Plain {
-    begun: Instant,
-}
+/// One line per event.
+struct Plain(Printer);
 
 impl View for Plain {
     fn show(&mut self, event: &EventKind) {
         if let Some(text) = describe(event) {
-            output::remark(&format!(
-                "{:>7.2}s  {text}",
-                self.begun.elapsed().as_secs_f64()
-            ));
+            self.0.say(&text);
         }
     }
 }
@@ -329,6 +354,9 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             format!("the state store does not answer, trying again: {cause}")
         }
         EventKind::StoreBack => "the state store answers again".into(),
+        EventKind::DurabilityAwaited { reached, minimum } => {
+            format!("a commit is acknowledged as {reached}, waiting for {minimum}")
+        }
         EventKind::RunEnded {
             status,
             reason: None,

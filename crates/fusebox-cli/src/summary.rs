@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::output;
 use crate::progress::{mark, time};
+use crate::store_loss::StoreAccount;
 
 /// The document of `run --json`, `resume --json` and `show --json`.
 #[derive(Serialize)]
@@ -19,7 +20,9 @@ pub(crate) struct Document {
     /// The chief report file, where it exists.
     report: Option<PathBuf>,
     /// All report files that exist.
-    pub(crate) reports: Vec<PathBuf>,
+    reports: Vec<PathBuf>,
+    /// How the server fared that keeps the run.
+    store: Option<StoreAccount>,
 }
 
 impl Document {
@@ -30,17 +33,18 @@ impl Document {
             run,
             report: reports.first().cloned(),
             reports,
+            store: None,
         }
+    }
+
+    pub(crate) fn with_store(self, store: Option<StoreAccount>) -> Self {
+        Self { store, ..self }
     }
 }
 
 /// The end of `run` and `resume` for a person.
-pub(crate) fn print_report(
-    report: &RunReport,
-    files: &[PathBuf],
-    spec: &WorkflowFile,
-    flags: &str,
-) {
+pub(crate) fn print_report(document: &Document, spec: &WorkflowFile, flags: &str) {
+    let report = &document.run;
     output::say(&step_table(&report.steps, Some(spec), "attempts"));
     output::say(&format!(
         "run {}: {} in {}",
@@ -48,10 +52,28 @@ pub(crate) fn print_report(
         report.status,
         time(report.duration_ms)
     ));
+    let was_away = document
+        .store
+        .as_ref()
+        .is_some_and(|store| !store.changes.is_empty());
+    if was_away || report.min_durability.is_some() {
+        output::say(&durability(report));
+    }
     conclusion(report, flags);
-    for file in files {
+    for file in &document.reports {
         output::say(&format!("report: {}", shown(file).display()));
     }
+    for remark in document.store.iter().flat_map(|store| store.remarks(flags)) {
+        output::say(&remark);
+    }
+}
+
+/// What its commits survive.
+pub(crate) fn durability(report: &RunReport) -> String {
+    let reached = report.durability.as_deref().unwrap_or("unknown");
+    let minimum = report.min_durability.as_deref();
+    let asked = minimum.map_or_else(String::new, |level| format!(", at least {level} asked for"));
+    format!("durability: {reached}{asked}")
 }
 
 /// The path from here, where that is shorter.

@@ -41,8 +41,8 @@ impl RunId {
         &self.0
     }
 
-    /// The run whose partition this is.
-    pub(crate) fn of(partition: &Partition) -> Option<Self> {
+    /// The run whose journal a partition of the store is; `None` for any other.
+    pub fn of(partition: &Partition) -> Option<Self> {
         let name = partition.as_str().strip_prefix(PARTITION_PREFIX)?;
         name.parse().ok()
     }

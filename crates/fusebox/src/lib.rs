@@ -35,6 +35,49 @@
 //! # }
 //! ```
 //!
+//! # When the store goes away
+//!
+//! Behind a server belongs something to fall back on. The run below would go on without its server, each
+//! step synced to a local file before it counts as done, and the server would get it all once it is back,
+//! from this process or the next that opens the directory.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use fusebox::prelude::*;
+//! use fusebox::{
+//!     Durability, Engine, FallbackConfig, FallbackStore, Reply, Resilience, RunOptions, Step, Workflow,
+//!     agent_fn,
+//! };
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = fusebox::state::open("memory:").await?; // in earnest "redis://…", feature `redis`
+//! let journal = fusebox::state::open("memory:").await?; // in earnest `degrade_durable_in` a directory
+//! let config = FallbackConfig::degrade_durable(journal);
+//! let store = Arc::new(FallbackStore::open(server, config).await?);
+//!
+//! let hello = agent_fn("hello", |_task, _cx| async { Ok(Reply::new(json!("hello"))) });
+//! let engine = Engine::builder(store.clone())
+//!     .agent(hello, Resilience::default())
+//!     .min_durability(Durability::Volatile) // in earnest `LocalFsync`: what a lost server leaves
+//!     .retention(Duration::from_secs(7 * 24 * 3600))
+//!     .build()?;
+//! let workflow = Workflow::builder("greeting").step(Step::new("hello")).build()?;
+//! let report = engine.run(&workflow, RunOptions::default()).await?;
+//!
+//! // What the run got, and what the server has yet to get.
+//! assert_eq!(report.durability.as_deref(), Some("volatile"));
+//! assert!(store.settle(Duration::from_secs(3)).await);
+//! assert_eq!(store.status().pending_commits, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is where
+//!
 //! This crate re-exports the others under one roof; each can be used alone.
 //!
 //! | module | crate | what |
@@ -66,6 +109,7 @@ pub use fusebox_orchestrator::{
     Engine, EngineError, OnUnavailable, Resilience, RunId, RunOptions, RunReport, RunStatus, Step,
     StepStatus, Workflow,
 };
+pub use fusebox_state::{Durability, FallbackConfig, FallbackStore};
 
 /// The traits whose methods the examples call.
 pub mod prelude {
