@@ -1,7 +1,7 @@
 //! The start: what earlier processes left, and the first words with the primary.
 
 use super::journal::Journal;
-use super::owned::Owned;
+use super::owned::{Known, Owned};
 use super::{Shared, mode};
 use crate::{Restore, StoreError};
 
@@ -27,6 +27,7 @@ impl Shared {
                     let mut data = owned.data();
                     data.ttl = record.ttl;
                     data.is_mirrored = true;
+                    data.known = Known::of(&image);
                     data.bytes = image.bytes();
                     data.pending = image.revision.saturating_sub(record.base);
                     data.pending_since = Some(tokio::time::Instant::now());

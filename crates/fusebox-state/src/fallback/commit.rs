@@ -7,12 +7,11 @@ use tokio::time::Instant;
 
 use super::config::Policy;
 use super::journal::Journal;
-use super::owned::Owned;
+use super::owned::{Known, Owned};
 use super::reconcile::PutBack;
 use super::{Shared, mode};
 use crate::{
     Commit, CommitOutcome, Durability, Expect, Partition, RenewOutcome, StateStore, StoreError,
-    WriteId,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -34,11 +33,8 @@ impl Shared {
             if owned.data().pending > 0 || self.mode.is_away() {
                 return self.commit_locally(owned, commit, last).await;
             }
-            let known = self.known_to(owned).await?;
-            let sent = match &known {
-                Some(known) => known.expected_by(&commit),
-                None => commit.clone(),
-            };
+            let known = owned.data().known;
+            let sent = known.expected_by(&commit);
             let settled = match self.primary.commit(&owned.partition, sent).await {
                 Ok(outcome) => {
                     self.mode.answered();
@@ -80,17 +76,9 @@ impl Shared {
         owned: &Arc<Owned>,
         commit: &Commit,
         outcome: CommitOutcome,
-        known: Option<Known>,
+        known: Known,
     ) -> Result<Option<CommitOutcome>, StoreError> {
-        let Some(Known {
-            revision: known, ..
-        }) = known
-        else {
-            if matches!(outcome, CommitOutcome::StaleEpoch { .. }) {
-                self.forget(owned);
-            }
-            return Ok(Some(outcome));
-        };
+        let known = known.revision;
         match outcome {
             CommitOutcome::Applied { revision, .. } | CommitOutcome::Duplicate { revision, .. } => {
                 if revision > known {
@@ -112,6 +100,15 @@ impl Shared {
                 Ok(Some(outcome))
             }
             CommitOutcome::RevisionConflict { .. } | CommitOutcome::StaleEpoch { .. } => {
+                // Without a mirror there is nothing to put back, but the owner is told.
+                if !owned.data().is_mirrored {
+                    self.forget(owned);
+                    let current = match outcome {
+                        CommitOutcome::StaleEpoch { current } => current,
+                        _ => Some(owned.fence.epoch),
+                    };
+                    return Ok(Some(CommitOutcome::StaleEpoch { current }));
+                }
                 match self.put_back(owned).await? {
                     PutBack::Done => Ok(None),
                     PutBack::Lost { current } => Ok(Some(CommitOutcome::StaleEpoch { current })),
@@ -158,11 +155,15 @@ impl Shared {
             }
             None => Durability::Volatile,
         };
-        let bytes = bytes(&commit);
+        let (id, bytes) = (commit.id(), bytes(&commit));
         let outcome = self.mirror.commit(&owned.partition, commit).await?;
         Ok(match outcome {
             CommitOutcome::Applied { revision, .. } => {
                 let mut data = owned.data();
+                data.known = Known {
+                    revision,
+                    latest: Some(id),
+                };
                 data.pending += 1;
                 data.bytes += bytes;
                 data.pending_since.get_or_insert_with(Instant::now);
@@ -206,6 +207,13 @@ impl Shared {
         commit: &Commit,
         revision: u64,
     ) -> Result<(), StoreError> {
+        owned.data().known = Known {
+            revision,
+            latest: Some(commit.id()),
+        };
+        if !owned.data().is_mirrored {
+            return Ok(());
+        }
         let mut copy = Commit::new(commit.id());
         if let Some(fence) = commit.fence() {
             copy = copy.fenced(fence.clone());
@@ -313,42 +321,9 @@ impl Shared {
         matches!(self.config.policy, Policy::FailClosed)
     }
 
-    /// Where the owner knows the partition to be, if the mirror has it.
-    async fn known_to(&self, owned: &Owned) -> Result<Option<Known>, StoreError> {
-        if !owned.data().is_mirrored {
-            return Ok(None);
-        }
-        let head = self.mirror.head(&owned.partition).await?;
-        Ok(head.map(|head| Known {
-            revision: head.revision,
-            latest: head.latest,
-        }))
-    }
-
     pub(super) async fn mirrored(&self, partition: &Partition) -> Result<crate::Image, StoreError> {
         let image = self.mirror.image(partition).await?;
         Ok(image.unwrap_or_default())
-    }
-}
-
-/// Where a partition is.
-struct Known {
-    revision: u64,
-    latest: Option<WriteId>,
-}
-
-impl Known {
-    /// The commit, to be applied only where the owner knows the partition to be. What the caller
-    /// expects stands.
-    fn expected_by(&self, commit: &Commit) -> Commit {
-        let mut commit = commit.clone();
-        if commit.revision().is_none() {
-            commit = commit.at_revision(self.revision);
-        }
-        match (commit.follows(), self.latest) {
-            (None, Some(latest)) => commit.following(latest),
-            _ => commit,
-        }
     }
 }
 

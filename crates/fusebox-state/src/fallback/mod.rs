@@ -248,7 +248,9 @@ impl StateStore for FallbackStore {
             let predecessor = previous.as_ref().map(LeaseMark::from);
             let owned = Owned::new(partition.clone(), fence.clone(), owner, predecessor);
             owned.data().lease_lasts(sent, ttl);
-            self.shared.hold(owned).await?;
+            if let Some(lease) = self.shared.hold(owned).await? {
+                return Ok(AcquireOutcome::Held(lease));
+            }
         }
         Ok(outcome)
     }
@@ -329,11 +331,12 @@ impl StateStore for FallbackStore {
         let owned = self.shared.holding.find(partition);
         let restore = self.shared.primary.restore(partition, restore);
         let outcome = self.shared.ask("restore", restore).await?;
-        if let Some(owned) = owned
-            && owned.data().pending == 0
-        {
+        if let Some(owned) = owned {
             let _turn = owned.turn().await;
-            self.shared.look_anew(&owned).await?;
+            let is_waiting = owned.data().pending > 0;
+            if !is_waiting {
+                self.shared.look_anew(&owned).await?;
+            }
         }
         Ok(outcome)
     }

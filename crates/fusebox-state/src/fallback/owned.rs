@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use crate::{Fence, LeaseMark, Partition, StoreId};
+use crate::{Commit, Fence, Image, LeaseMark, Partition, StoreId, WriteId};
 
 /// Kept back from the end of a lease, so that this side stops before another may start.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -29,6 +29,8 @@ pub(super) struct Owned {
 pub(super) struct Data {
     /// Whether the mirror has what was acknowledged.
     pub(super) is_mirrored: bool,
+    /// Where the partition is, as far as acknowledged; none if it has no commit.
+    pub(super) known: Known,
     /// Bytes of it, at most.
     pub(super) bytes: usize,
     /// Commits acknowledged that the primary does not have.
@@ -61,6 +63,7 @@ impl Owned {
             turn: tokio::sync::Mutex::default(),
             data: Mutex::new(Data {
                 is_mirrored: false,
+                known: Known::default(),
                 bytes: 0,
                 pending: 0,
                 pending_since: None,
@@ -90,6 +93,35 @@ impl Data {
         let margin = MARGIN.max(ttl / MARGIN_PART).min(ttl / 4);
         self.ttl = ttl;
         self.valid_until = sent + ttl - margin;
+    }
+}
+
+/// Where a partition is: how many commits it has taken, and the latest of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) revision: u64,
+    pub(super) latest: Option<WriteId>,
+}
+
+impl Known {
+    pub(super) fn of(image: &Image) -> Self {
+        Self {
+            revision: image.revision,
+            latest: image.writes.last().map(|write| write.id),
+        }
+    }
+
+    /// The commit, to be applied only where the owner knows the partition to be. What the caller
+    /// expects stands.
+    pub(super) fn expected_by(self, commit: &Commit) -> Commit {
+        let mut commit = commit.clone();
+        if commit.revision().is_none() {
+            commit = commit.at_revision(self.revision);
+        }
+        match (commit.follows(), self.latest) {
+            (None, Some(latest)) => commit.following(latest),
+            _ => commit,
+        }
     }
 }
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::owned::Owned;
+use super::owned::{Known, Owned};
 use super::{Shared, forks, mode};
 use crate::{
-    Durability, GiveUpOutcome, Image, LeaseMark, Restore, RestoreOutcome, StateStore, StoreError,
+    Durability, GiveUpOutcome, Image, Lease, LeaseMark, Restore, RestoreOutcome, StoreError,
     StoreId, StoreStatus,
 };
+
+/// Times that a partition is put back because something changed meanwhile.
+const TRIES: u32 = 4;
 
 /// What became of a partition that was to be put back.
 pub(super) enum PutBack {
@@ -33,37 +36,32 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Takes in a partition that was just acquired.
-    pub(super) async fn hold(&self, owned: Arc<Owned>) -> Result<(), StoreError> {
+    /// Takes in a partition that was just acquired; answers the lease if somebody else has it by now.
+    pub(super) async fn hold(&self, owned: Arc<Owned>) -> Result<Option<Lease>, StoreError> {
         let _turn = owned.turn().await;
         owned.data().store = self.known().clone();
         self.mirror.drop_partition(&owned.partition);
-        self.look_anew(&owned).await?;
+        if !self.look_anew(&owned).await?
+            && let Some(lease) = self.primary.lease(&owned.partition).await?
+        {
+            return Ok(Some(lease));
+        }
         for partition in self.holding.insert(Arc::clone(&owned)) {
             self.mirror.drop_partition(&partition);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Has the mirror show what the primary has under the owner's lease, if that goes on from what
-    /// the owner knows. Answers whether it does; if not, the mirror stays as it is.
+    /// the owner knows. Answers whether it does; if not, everything stays as it is.
     pub(super) async fn look_anew(&self, owned: &Arc<Owned>) -> Result<bool, StoreError> {
         let partition = &owned.partition;
-        let known = self.mirror.head(partition).await?;
-        let known = known.and_then(|head| head.latest);
         let image = match self.primary.image(partition).await {
-            Ok(Some(image)) => {
-                let is_ours = image.lease == Some(LeaseMark::from(&owned.fence));
-                let goes_on =
-                    known.is_none_or(|latest| image.writes.iter().any(|write| write.id == latest));
-                if !is_ours || !goes_on {
-                    return Ok(false);
-                }
-                Some(image)
-            }
+            Ok(Some(image)) => image,
             Ok(None) => return Ok(false),
-            // As good as one that does not fit.
-            Err(StoreError::TooLarge { .. }) => None,
+            Err(StoreError::TooLarge { .. }) => {
+                return self.look_without_mirror(owned, false).await;
+            }
             Err(error) => {
                 if mode::is_away(&error) {
                     self.mode.suspect(&error);
@@ -71,21 +69,54 @@ impl Shared {
                 return Err(error);
             }
         };
-        let fits = |image: &Image| self.holding.has_room(owned, image.bytes());
-        let Some(image) = image.filter(fits) else {
-            self.mirror.drop_partition(partition);
-            let mut data = owned.data();
-            data.is_mirrored = false;
-            data.bytes = 0;
-            return Ok(true);
-        };
+        let known = owned.data().known;
+        let goes_on = known
+            .latest
+            .is_none_or(|latest| image.writes.iter().any(|write| write.id == latest));
+        if image.lease != Some(LeaseMark::from(&owned.fence)) || !goes_on {
+            return Ok(false);
+        }
         let bytes = image.bytes();
-        let ttl = owned.data().ttl;
+        if !self.holding.has_room(owned, bytes) {
+            return self.look_without_mirror(owned, true).await;
+        }
+        let (ttl, known) = (owned.data().ttl, Known::of(&image));
         let copy = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image);
         self.mirror.put(partition, copy);
         let mut data = owned.data();
         data.is_mirrored = true;
+        data.known = known;
         data.bytes = bytes;
+        Ok(true)
+    }
+
+    /// For a partition that does not fit: where it is is all that is known. That it goes on from what
+    /// was known before is `certain`, or holds if nothing has changed.
+    async fn look_without_mirror(
+        &self,
+        owned: &Arc<Owned>,
+        certain: bool,
+    ) -> Result<bool, StoreError> {
+        let Some(head) = self.primary.head(&owned.partition).await? else {
+            return Ok(false);
+        };
+        let lease = head.lease.as_ref().map(LeaseMark::from);
+        if lease != Some(LeaseMark::from(&owned.fence)) {
+            return Ok(false);
+        }
+        let found = Known {
+            revision: head.revision,
+            latest: head.latest,
+        };
+        let mut data = owned.data();
+        if !certain && data.known.latest.is_some() && data.known != found {
+            return Ok(false);
+        }
+        data.is_mirrored = false;
+        data.bytes = 0;
+        data.known = found;
+        drop(data);
+        self.mirror.drop_partition(&owned.partition);
         Ok(true)
     }
 
@@ -118,19 +149,21 @@ impl Shared {
         if lease != Some(LeaseMark::from(&owned.fence)) {
             return Ok(false);
         }
-        let known = self.mirror.head(&owned.partition).await?;
-        match known {
-            Some(known) if (known.revision, known.latest) == (head.revision, head.latest) => {
-                Ok(true)
-            }
+        let found = Known {
+            revision: head.revision,
+            latest: head.latest,
+        };
+        let is_same = owned.data().known == found;
+        match is_same {
+            true => Ok(true),
             // Perhaps an own write whose answer was lost.
-            _ => self.look_anew(owned).await,
+            false => self.look_anew(owned).await,
         }
     }
 
     /// Gives the primary what the owner knows, if the rule allows it. The turn is the caller's.
     pub(super) async fn put_back(&self, owned: &Arc<Owned>) -> Result<PutBack, StoreError> {
-        loop {
+        for _ in 0..TRIES {
             let current = match self.try_to_put_back(owned).await? {
                 RestoreOutcome::Restored { .. } | RestoreOutcome::Current { .. } => {
                     self.delivered(owned).await?;
@@ -138,6 +171,11 @@ impl Shared {
                 }
                 // Emptied between the two questions.
                 RestoreOutcome::OtherStore => continue,
+                // It has everything and more: a copy from a journal that could not be cleared.
+                RestoreOutcome::Ahead { .. } if self.look_anew(owned).await? => {
+                    self.delivered(owned).await?;
+                    return Ok(PutBack::Done);
+                }
                 RestoreOutcome::StaleEpoch { current } => current,
                 RestoreOutcome::Ahead { .. } | RestoreOutcome::Absent | RestoreOutcome::GivenUp => {
                     None
@@ -149,6 +187,9 @@ impl Shared {
                 GiveUpOutcome::Current => {}
             }
         }
+        // Somebody else writes under the owner's lease, or the store is emptied all the time.
+        self.keep_apart(owned, None).await?;
+        Ok(PutBack::Lost { current: None })
     }
 
     async fn try_to_put_back(&self, owned: &Arc<Owned>) -> Result<RestoreOutcome, StoreError> {
@@ -230,14 +271,21 @@ impl Shared {
         if given_up == GiveUpOutcome::Current {
             return Ok(given_up);
         }
+        self.keep_apart(owned, current).await?;
+        Ok(given_up)
+    }
+
+    /// Forgets the partition, once what the primary does not have of it is kept.
+    async fn keep_apart(&self, owned: &Arc<Owned>, current: Option<u64>) -> Result<(), StoreError> {
         let image = self.mirrored(&owned.partition).await?;
-        if owned.data().pending > 0 || !self.is_included(owned, &image).await? {
+        let is_waiting = owned.data().pending > 0;
+        if is_waiting || !self.is_included(owned, &image).await? {
             forks::keep(self, owned, image, current).await?;
             self.holding.table().forks += 1;
         }
         self.clear(owned).await;
         self.forget(owned);
-        Ok(given_up)
+        Ok(())
     }
 
     /// Whether the primary provably has everything that was acknowledged.

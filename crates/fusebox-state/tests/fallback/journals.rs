@@ -139,6 +139,26 @@ async fn a_journal_that_cannot_be_written_acknowledges_nothing() {
     assert_eq!(revision, 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_could_not_be_cleared_is_found_to_be_delivered() {
+    let (faulty, disk) = (Faulty::new(), Faulty::new());
+    let config = || FallbackConfig::degrade_durable(Arc::new(disk.clone()));
+    let store = open(&faulty, config()).await;
+    let fence = own(&store, &run_1(), "one").await;
+    faulty.set(Weather::Away);
+    acked(&store, &run_1(), put(&fence, "a", "1")).await;
+    disk.set(Weather::Refusing);
+    faulty.set(Weather::Fair);
+    until(&store, StoreMode::Healthy).await;
+    acked(&store, &run_1(), put(&fence, "a", "2")).await;
+    drop(store);
+    disk.set(Weather::Fair);
+    let store = open(&faulty, config()).await;
+    let status = store.status();
+    assert_eq!((status.forks, status.pending_commits), (0, 0));
+    assert_eq!(value(&store, &run_1(), "a").await.as_deref(), Some("2"));
+}
+
 #[test]
 fn a_journal_directory_that_cannot_be_used_is_named() {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -137,3 +137,50 @@ async fn an_owner_learns_what_was_lost_to_another() {
     );
     assert_eq!(store.status().forks, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_of_what_cannot_be_put_back_is_told_of_the_loss() {
+    let faulty = Faulty::new();
+    let config = FallbackConfig::fail_closed().with_mirror_bytes(0);
+    let store = open(&faulty, config).await;
+    let fence = own(&store, &run_1(), "one").await;
+    acked(&store, &run_1(), put(&fence, "a", "1")).await;
+    let replica = faulty.replica(&run_1(), &fence).await;
+    acked(&store, &run_1(), put(&fence, "a", "2")).await;
+    assert_eq!(store.status().unmirrored, 1);
+    faulty.promote(replica).await;
+    let outcome = store.commit(&run_1(), put(&fence, "b", "3")).await.unwrap();
+    assert!(
+        matches!(outcome, CommitOutcome::StaleEpoch { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(value(&faulty, &run_1(), "b").await, None);
+}
+
+/// A write whose caller left is in a replica, at the number of a later, acknowledged one.
+#[tokio::test(start_paused = true)]
+async fn as_many_commits_are_not_the_same_commits() {
+    let faulty = Faulty::new();
+    let closed = FallbackConfig::fail_closed().with_patience(Duration::ZERO);
+    let store = open(&faulty, closed).await;
+    let fence = own(&store, &run_1(), "one").await;
+    acked(&store, &run_1(), put(&fence, "a", "1")).await;
+    let before = faulty.replica(&run_1(), &fence).await;
+    faulty.set(super::double::Weather::AnswerLost);
+    assert!(
+        store
+            .commit(&run_1(), put(&fence, "x", "given up"))
+            .await
+            .is_err()
+    );
+    let with_it = faulty.replica(&run_1(), &fence).await;
+    faulty.promote(before).await;
+    faulty.set(super::double::Weather::Fair);
+    until(&store, StoreMode::Healthy).await;
+    acked(&store, &run_1(), put(&fence, "a", "2")).await;
+    faulty.promote(with_it).await;
+    acked(&store, &run_1(), put(&fence, "b", "3")).await;
+    assert_eq!(value(&faulty, &run_1(), "a").await.as_deref(), Some("2"));
+    assert_eq!(value(&faulty, &run_1(), "b").await.as_deref(), Some("3"));
+    assert_eq!(value(&faulty, &run_1(), "x").await, None);
+}
