@@ -330,8 +330,8 @@ impl Shared {
                 return Ok(Admission::plain(word));
             }
         } else if word.is_closed() {
-            if let Some(seat) = self.tally.enter(word, || self.env.time.now()) {
-                return Ok(Admission::new(word, Trial::None, seat));
+            if let Some((seat, started)) = self.tally.enter(word, || self.env.time.now()) {
+                return Ok(Admission::new(word, Trial::None, seat, started));
             }
         } else if let Some(refused) = self.refuse(word) {
             return Err(refused);
@@ -377,11 +377,11 @@ impl Shared {
         let ended = match verdict {
             Verdict::Success if plain => self.tally.succeed_plainly(word),
             Verdict::Failure(kind) if plain => self.tally.fail_plainly(word, kind),
-            Verdict::Success => match self.lock_free(&admission) {
-                Some((word, now)) => self.tally.end(word, admission.seat(), verdict, now),
+            Verdict::Success => match self.lock_free(word, &admission) {
+                Some(now) => self.tally.end(word, &admission, verdict, now),
                 None => return self.record_slowly(admission, verdict),
             },
-            _ => return self.record_otherwise(admission, verdict),
+            _ => return self.record_otherwise(word, admission, verdict),
         };
         if ended != Ended::Done {
             self.finish_slowly(admission, ended, verdict);
@@ -390,33 +390,31 @@ impl Shared {
 
     /// A failure with chores, an ignored call, one of an earlier word.
     #[inline(never)]
-    fn record_otherwise(&self, admission: Admission, verdict: Verdict) {
-        let Some((word, now)) = self.lock_free(&admission) else {
+    fn record_otherwise(&self, word: Word, admission: Admission, verdict: Verdict) {
+        let Some(now) = self.lock_free(word, &admission) else {
             return self.record_slowly(admission, verdict);
         };
-        let seat = admission.seat();
         match verdict {
             Verdict::Success | Verdict::Failure(_) => {
                 if verdict == Verdict::Failure(FailureKind::TimedOut) {
                     self.tally.time_out();
                 }
-                match self.tally.end(word, seat, verdict, now) {
+                match self.tally.end(word, &admission, verdict, now) {
                     Ended::Done => {}
                     ended => self.finish_slowly(admission, ended, verdict),
                 }
             }
             Verdict::Neutral => {
-                self.tally.leave(word, seat, now);
+                self.tally.leave(word, &admission, now);
                 self.tally.ignore();
             }
             Verdict::TripUntil(_) => self.record_slowly(admission, verdict),
         }
     }
 
-    /// The present moment (where it matters) and word, if a call of this admission can end without the lock.
+    /// The present moment (where it matters), if a call of this admission can end without the lock.
     #[inline(always)]
-    fn lock_free(&self, admission: &Admission) -> Option<(Word, Timestamp)> {
-        let word = self.word();
+    fn lock_free(&self, word: Word, admission: &Admission) -> Option<Timestamp> {
         if !(word.is_closed()
             && word.generation() == admission.generation()
             && admission.is_plain())
@@ -424,10 +422,10 @@ impl Shared {
             return None;
         }
         let Some(due) = self.tally.ticks(word) else {
-            return Some((word, admission.started()));
+            return Some(Timestamp::default());
         };
         let now = self.env.time.now();
-        (now.as_nanos() < due).then_some((word, now))
+        (now.as_nanos() < due).then_some(now)
     }
 
     #[cold]
@@ -447,8 +445,9 @@ impl Shared {
     }
 
     pub(crate) fn cancel(&self, admission: Admission) {
-        if let Some((word, now)) = self.lock_free(&admission) {
-            self.tally.leave(word, admission.seat(), now);
+        let word = self.word();
+        if let Some(now) = self.lock_free(word, &admission) {
+            self.tally.leave(word, &admission, now);
             self.tally.cancel();
             return;
         }

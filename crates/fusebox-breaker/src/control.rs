@@ -14,8 +14,8 @@ use crate::machine::{Admission, Move, Override, Rejection, Trial};
 use crate::outcome::{Availability, Counts, FailureKind, State, Verdict};
 use crate::rules::Ramp;
 use crate::snapshot::{Forced, Snapshot};
-use crate::tally::{Ended, Past, Seat, Tally};
-use crate::ticks::{self, Ticks, Totals};
+use crate::tally::{Ended, Past, Renewal, Seat, Tally};
+use crate::ticks::{Ticks, Totals};
 use crate::transition::{Reason, millis_up};
 use crate::word::{Chores, MAX_RESTORED_GENERATION, Word};
 
@@ -257,8 +257,8 @@ impl Control {
         let Some(trial) = self.trial(now) else {
             return Err(self.reject(tally, now));
         };
-        let seat = self.seat(tally, now);
-        Ok(Admission::new(self.word(), trial, seat))
+        let (seat, started) = self.seat(tally, now);
+        Ok(Admission::new(self.word(), trial, seat, started))
     }
 
     /// Whether one more call may start, and as what.
@@ -301,20 +301,23 @@ impl Control {
         }
     }
 
-    fn seat(&mut self, tally: &Tally, now: Timestamp) -> (Seat, Timestamp) {
+    fn seat(&mut self, tally: &Tally, now: Timestamp) -> (Seat, Option<Timestamp>) {
         let judged = match &self.phase {
             Phase::Closed { .. } => true,
             Phase::Overridden { state, .. } => *state == State::MetricsOnly,
             _ => false,
         };
+        // A move since the last turn has left no cohort under way.
+        self.ticks.turn(tally, &self.config, now);
         let entered = if judged {
             tally.enter(self.word(), || now)
         } else {
-            tally.enter_unwatched().map(|seat| (seat, now))
+            let seat = tally.enter_unjudged(self.word());
+            seat.map(|seat| (seat, None))
         };
         entered.unwrap_or_else(|| {
             self.past.spilled += 1;
-            (Seat::Spilled, now)
+            (Seat::Spilled, Some(now))
         })
     }
 
@@ -328,7 +331,6 @@ impl Control {
     ) {
         // Settled first: a probe that answers past its deadline is already lost, whether or not anyone had noticed.
         self.settle(tally, now, unit);
-        let seat = admission.seat();
         let of_now = admission.generation() == self.generation;
         if of_now {
             self.give_back(admission);
@@ -347,10 +349,10 @@ impl Control {
             self.past.ended += 1;
             self.past.failed += u64::from(verdict.is_failure());
         } else {
-            if admission.seat().0 == Seat::Spilled {
+            if admission.is_spilled() {
                 self.past.spilled -= 1;
             }
-            let ended = tally.end(self.word(), seat, verdict, now);
+            let ended = tally.end(self.word(), &admission, verdict, now);
             if ended == Ended::Judge {
                 self.judge(tally, now, unit);
             }
@@ -381,12 +383,7 @@ impl Control {
                 // It is not in flight any more, whatever its seat was; a time-out was counted as one.
                 self.settle(tally, now, unit);
                 if admission.generation() == self.generation && self.tallies(now, verdict) {
-                    let ended = tally.end(
-                        self.word(),
-                        (Seat::Spilled, admission.started()),
-                        verdict,
-                        now,
-                    );
+                    let ended = tally.end(self.word(), &admission.without_seat(), verdict, now);
                     if ended == Ended::Judge {
                         self.judge(tally, now, unit);
                     }
@@ -411,10 +408,10 @@ impl Control {
     }
 
     fn leave(&mut self, tally: &Tally, admission: Admission, now: Timestamp) {
-        if admission.seat().0 == Seat::Spilled {
+        if admission.is_spilled() {
             self.past.spilled -= 1;
         }
-        tally.leave(self.word(), admission.seat(), now);
+        tally.leave(self.word(), &admission, now);
     }
 
     pub(crate) fn cancel(
@@ -513,7 +510,7 @@ impl Control {
         let mut rules = self.config.rules();
         let mut facts = self.config.facts();
         if let Some(extra) = tally.extra() {
-            figures.overdue = ticks::overdue(extra);
+            figures.overdue = self.ticks.overdue(tally);
             rules.sum = if rules.sum > 0 { extra.limit() } else { 0 };
             facts.baseline = self.baseline.unwrap_or(facts.baseline);
         }
@@ -571,9 +568,12 @@ impl Control {
         let before = tally.totals();
         let old = self.word().fence();
         self.fence += 1;
-        let fences = (old, self.fence);
-        let (level, after) =
-            tally.relayout(self.level, fences, (&self.config, retune), &mut self.past);
+        let renewal = Renewal {
+            fences: (old, self.fence),
+            retune,
+            forget: self.ticks.must_forget(tally, &self.config, self.fence),
+        };
+        let (level, after) = tally.relayout(self.level, renewal, &self.config, &mut self.past);
         self.level = level;
         self.ticks.relayout(&self.config, before, after);
         let overdue = self.ticks.turn(tally, &self.config, now);

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::outcome::{Availability, Counts, State, Verdict};
 use crate::snapshot::Snapshot;
-use crate::tally::{Params, Seat, Tally};
+use crate::tally::{Cohort, Params, Seat, Tally};
 use crate::transition::Reason;
 use crate::word::Word;
 
@@ -48,15 +48,14 @@ impl Override {
 }
 
 /// Leave to make one call, as the machine hands it out. Record or cancel it exactly once.
+// Two whole words, as it waits in memory while an asynchronous call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an admission that is neither recorded nor cancelled stays in flight"]
 pub struct Admission {
     /// The state word it was issued under.
     word: Word,
-    /// Trial and seat in one word: whole words only, so that a call's admission stays in registers.
+    /// `| started, or a probe's number: 56 | start known: 1 | cohort: 4 | spilled: 1 | trial: 2 |`
     ticket: u64,
-    /// When it was issued, where that matters.
-    started: Timestamp,
 }
 
 /// What a call tries out.
@@ -72,43 +71,53 @@ pub(crate) enum Trial {
 
 const PROBE: u64 = 1;
 const RAMP: u64 = 2;
-const COHORT: u64 = 1 << 2;
-const SPILLED: u64 = 2 << 2;
+const TRIAL: u64 = 0b11;
+const SPILLED: u64 = 1 << 2;
+const COHORT_SHIFT: u32 = 3;
+const TIMED: u64 = 1 << (COHORT_SHIFT + Cohort::BITS);
+const STARTED_SHIFT: u32 = COHORT_SHIFT + Cohort::BITS + 1;
 
 impl Admission {
     #[inline(always)]
-    pub(crate) fn new(word: Word, trial: Trial, (seat, started): (Seat, Timestamp)) -> Self {
+    pub(crate) fn new(word: Word, trial: Trial, seat: Seat, started: Option<Timestamp>) -> Self {
+        let start = started.map_or(0, |started| TIMED | started.as_nanos() << STARTED_SHIFT);
         let trial = match trial {
-            Trial::None => 0,
-            Trial::Probe(id) => PROBE | u64::from(id) << 32,
+            Trial::None => start,
+            Trial::Probe(id) => PROBE | u64::from(id) << STARTED_SHIFT,
             Trial::Ramp => RAMP,
         };
         let seat = match seat {
-            Seat::Account => 0,
-            Seat::Cohort(slot, epoch) => COHORT | u64::from(slot) << 8 | u64::from(epoch) << 16,
+            Seat::Account(cohort) => cohort.bits() << COHORT_SHIFT,
             Seat::Spilled => SPILLED,
         };
         Self {
             word,
             ticket: trial | seat,
-            started,
         }
     }
 
-    /// One of many at a closed breaker, counted in the account; when it started does not matter.
+    /// One of many at a closed breaker, in no cohort; when it started does not matter.
     #[inline(always)]
     pub(crate) fn plain(word: Word) -> Self {
-        Self {
-            word,
-            ticket: 0,
-            started: Timestamp::default(),
-        }
+        Self { word, ticket: 0 }
+    }
+
+    /// The same call, no longer in flight.
+    pub(crate) fn without_seat(self) -> Self {
+        let ticket = self.ticket | SPILLED;
+        Self { ticket, ..self }
     }
 
     /// Generation it was issued in.
     #[inline(always)]
     pub fn generation(&self) -> u64 {
         self.word.generation()
+    }
+
+    /// The stretch it was counted in flight in.
+    #[inline(always)]
+    pub(crate) fn fence(&self) -> u64 {
+        self.word.fence()
     }
 
     /// Whether it is in all as [`plain`](Self::plain) made it, under this very word.
@@ -123,32 +132,39 @@ impl Admission {
     }
 
     pub(crate) fn trial(&self) -> Trial {
-        match self.ticket & 0b11 {
+        match self.ticket & TRIAL {
             0 => Trial::None,
-            PROBE => Trial::Probe((self.ticket >> 32) as u32),
+            PROBE => Trial::Probe((self.ticket >> STARTED_SHIFT) as u32),
             _ => Trial::Ramp,
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn seat(&self) -> (Seat, Timestamp) {
-        let seat = match self.ticket & 0b1100 {
-            0 => Seat::Account,
-            COHORT => Seat::Cohort((self.ticket >> 8) as u8, (self.ticket >> 16) as u16),
-            _ => Seat::Spilled,
-        };
-        (seat, self.started)
     }
 
     /// Neither a trial nor in the slow path's books.
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        self.ticket & (0b11 | SPILLED) == 0
+        self.ticket & (TRIAL | SPILLED) == 0
     }
 
     #[inline(always)]
-    pub(crate) fn started(&self) -> Timestamp {
-        self.started
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.ticket & SPILLED != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn cohort(&self) -> Cohort {
+        Cohort::from_bits(self.ticket >> COHORT_SHIFT)
+    }
+
+    /// Nanoseconds since it was issued; zero where that was not noted, and if the clock went back. Right for a year.
+    #[inline(always)]
+    pub(crate) fn elapsed(&self, now: Timestamp) -> u64 {
+        if self.ticket & TIMED == 0 {
+            return 0;
+        }
+        let start = self.ticket >> STARTED_SHIFT << STARTED_SHIFT;
+        let shifted = (now.as_nanos() << STARTED_SHIFT).wrapping_sub(start);
+        // As a signed number: what lies before the start is below zero, whatever the clock counts from.
+        (shifted as i64 >> STARTED_SHIFT).max(0) as u64
     }
 }
 

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::tally::{Extra, Tally};
+use crate::tally::{Balance, Cohort, Extra, Tally};
+use crate::word::{FENCE, FENCE_BITS};
 
-/// A cohort holds the calls that started in the same eighth of the slow limit. More than the recent ones are needed,
-/// and as many as these fit one cache line beside the account.
-pub(crate) const COHORTS: usize = 14;
 const STEPS_PER_LIMIT: u64 = 8;
 /// Ticks of which a cohort may still hold calls within the limit: the limit's own and the one under way.
 const RECENT: u64 = STEPS_PER_LIMIT + 1;
+/// Fences after which an epoch must end, well before the calls of its beginning could be taken for later ones.
+const LONGEST_EPOCH: u64 = 1 << (FENCE_BITS - 2);
 
 /// Nanoseconds of one cohort.
 pub(crate) fn step(slow_limit: u64) -> u64 {
@@ -34,7 +34,10 @@ pub(crate) struct Ticks {
     /// The totals at the start of each bucket inside the window in which anything happened, oldest first.
     starts: VecDeque<(u64, Totals)>,
     width: u64,
+    /// Of the slow limit under which cohorts turn; 0 without one.
     slow_step: u64,
+    /// Calls in flight when the cohort under way began.
+    live_before: u32,
 }
 
 impl Ticks {
@@ -61,30 +64,77 @@ impl Ticks {
             extra.set_base(self.starts[0].1);
             next = next.min((tick + 1).saturating_mul(width));
         }
-        let mut overdue = 0;
-        if let Some(slow) = config.slow_calls() {
-            let limit = nanos(slow.slow_call_duration_threshold);
-            overdue = self.turn_cohorts(extra, step(limit), now);
-            next = next.min((now / step(limit) + 1).saturating_mul(step(limit)));
+        self.slow_step = slow_step(config);
+        if let Some(tick) = now.checked_div(self.slow_step) {
+            self.turn_cohorts(tally, extra, tick);
+            next = next.min((tick + 1).saturating_mul(self.slow_step));
         }
+        let overdue = self.overdue(tally);
         extra.set_overdue(overdue);
         extra.set_next_tick(next);
         overdue > 0
     }
 
-    fn turn_cohorts(&mut self, extra: &Extra, step: u64, now: u64) -> u32 {
-        let tick = now / step;
-        if self.slow_step == step {
+    fn turn_cohorts(&mut self, tally: &Tally, extra: &Extra, tick: u64) {
+        let under_way = tally.balance();
+        if under_way.cohort() != Cohort::NONE {
             let last = extra.slow_tick();
-            let first = (last + 1).max(tick.saturating_sub(COHORTS as u64 - 1));
-            (first..=tick).for_each(|entered| extra.carry(entered as usize % COHORTS));
+            if tick <= last {
+                return;
+            }
+            let oldest = tick.saturating_sub(Cohort::COUNT as u64 - 1);
+            for entered in oldest.max(last + 1)..=tick {
+                // What is still in it is of a round before.
+                let cohort = Cohort::of_tick(entered);
+                extra.carry(cohort, self.calls(extra, cohort, tally.balance()));
+            }
+            let live = tally.turn(Cohort::of_tick(tick)).live();
+            extra.close(under_way.cohort(), live, self.live_before);
+            self.live_before = live;
         } else {
-            // Calls that started under another limit are not watched while they fly.
-            extra.forget_flights();
-            self.slow_step = step;
+            self.live_before = tally.turn(Cohort::of_tick(tick)).live();
         }
         extra.set_slow_tick(tick);
-        overdue(extra)
+    }
+
+    /// Calls of a cohort that are in flight, by what the account says now.
+    fn calls(&self, extra: &Extra, cohort: Cohort, now: Balance) -> u32 {
+        let under_way = if now.cohort() == cohort {
+            i64::from(now.live()) - i64::from(self.live_before)
+        } else {
+            0
+        };
+        u32::try_from(extra.calls(cohort) + under_way).unwrap_or(0)
+    }
+
+    /// Calls in flight past the slow limit: all but the recent cohorts, and of these what was carried over.
+    pub(crate) fn overdue(&self, tally: &Tally) -> u32 {
+        let Some(extra) = tally.extra() else { return 0 };
+        let now = tally.balance();
+        if now.cohort() == Cohort::NONE {
+            return 0;
+        }
+        let round = Cohort::COUNT as u64;
+        let tick = extra.slow_tick() % round;
+        let of_age = |behind: u64| {
+            let cohort = Cohort::of_tick(tick + round - behind);
+            let calls = self.calls(extra, cohort, now);
+            if behind < RECENT {
+                extra.carried(cohort).min(calls)
+            } else {
+                calls
+            }
+        };
+        (0..round).map(of_age).sum()
+    }
+
+    /// Whether the calls in flight have to be forgotten with a new layout: they started under another limit, or so
+    /// long ago that their fences would soon mislead.
+    pub(crate) fn must_forget(&self, tally: &Tally, config: &Config, fence: u64) -> bool {
+        let long = tally
+            .extra()
+            .is_some_and(|extra| fence.wrapping_sub(extra.epoch()) & FENCE >= LONGEST_EPOCH);
+        long || self.slow_step != slow_step(config)
     }
 
     /// Windows are empty from here on.
@@ -117,20 +167,10 @@ impl Ticks {
     }
 }
 
-/// Calls in flight past the slow limit: all but the recent cohorts, and of these what was carried over.
-pub(crate) fn overdue(extra: &Extra) -> u32 {
-    let tick = extra.slow_tick();
-    (0..COHORTS)
-        .map(|index| {
-            let behind = (tick as usize % COHORTS + COHORTS - index) % COHORTS;
-            let calls = extra.cohort(index);
-            if (behind as u64) < RECENT {
-                extra.carried(index).min(calls)
-            } else {
-                calls
-            }
-        })
-        .sum()
+fn slow_step(config: &Config) -> u64 {
+    config
+        .slow_calls()
+        .map_or(0, |slow| step(nanos(slow.slow_call_duration_threshold)))
 }
 
 fn bucket(size: std::time::Duration, buckets: u32) -> u64 {

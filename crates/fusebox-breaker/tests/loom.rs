@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_breaker::{
-    Breaker, Config, ConfigBuilder, CountWindow, FailureKind, Jitter, ManualClock, Registry,
-    SlowCalls, State, Target,
+    Breaker, Config, ConfigBuilder, CountWindow, FailureKind, Jitter, ManualClock, Reason,
+    Registry, SlowCalls, State, Target,
 };
 use loom::thread;
 
@@ -44,6 +44,8 @@ fn breaker(config: ConfigBuilder) -> (Breaker, ManualClock) {
 fn model(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
+    // A turn of the cohorts looks at each of them, so a few steps touch many atomics.
+    builder.max_branches = 5_000;
     builder.check(check);
 }
 
@@ -310,6 +312,114 @@ fn calls_that_end_in_a_later_cohort_race_with_the_turn() {
         clock.advance(Duration::from_secs(60));
         breaker.tick();
         assert_eq!(breaker.state(), State::Closed);
+        assert_settled(&breaker, 2);
+    });
+}
+
+/// Slow from 8 s on, so that a cohort is a second; one call in flight past that is enough to open.
+fn slow() -> SlowCalls {
+    SlowCalls {
+        slow_call_duration_threshold: Duration::from_secs(8),
+        slow_call_rate_threshold: 0.1,
+        minimum_number_of_calls: 1,
+    }
+}
+
+/// After this, who is in flight is known to be slow; exactly so many are.
+fn assert_overdue(breaker: &Breaker, clock: &ManualClock, calls: u32) {
+    clock.advance(Duration::from_secs(60));
+    breaker.tick();
+    let known = match breaker.reason() {
+        Some(Reason::SlowCallRate { in_flight, .. }) => in_flight,
+        _ => 0,
+    };
+    assert_eq!(known, calls, "{:?}", breaker.reason());
+}
+
+#[test]
+fn a_call_that_ends_while_cohorts_turn_is_not_taken_for_one_in_flight() {
+    model(|| {
+        let (breaker, clock) = breaker(window().slow_calls(slow()));
+        breaker.tick();
+        let hung = breaker.try_acquire();
+        let permit = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || permit.success());
+        clock.advance(Duration::from_secs(1));
+        breaker.tick();
+        thread.join().expect("no panic");
+        assert_overdue(&breaker, &clock, 1);
+        drop(hung);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_call_that_is_given_up_while_cohorts_turn_is_not_taken_for_one_in_flight() {
+    model(|| {
+        let (breaker, clock) = breaker(window().slow_calls(slow()));
+        breaker.tick();
+        let hung = breaker.try_acquire();
+        let permit = breaker.try_acquire().expect("closed");
+        let thread = thread::spawn(move || drop(permit));
+        clock.advance(Duration::from_secs(1));
+        breaker.tick();
+        thread.join().expect("no panic");
+        assert_overdue(&breaker, &clock, 1);
+        drop(hung);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_call_that_starts_while_cohorts_turn_is_known_once() {
+    model(|| {
+        let (breaker, clock) = breaker(window().slow_calls(slow()));
+        breaker.tick();
+        let other = breaker.clone();
+        let thread = thread::spawn(move || other.try_acquire());
+        clock.advance(Duration::from_secs(1));
+        breaker.tick();
+        let hung = thread.join().expect("no panic");
+        assert_overdue(&breaker, &clock, 1);
+        drop(hung);
+        assert_settled(&breaker, 1);
+    });
+}
+
+#[test]
+fn a_call_of_an_earlier_cohort_races_with_a_new_generation_and_leaves_no_trace_in_it() {
+    model(|| {
+        let (breaker, clock) = breaker(window().slow_calls(slow()));
+        breaker.tick();
+        let late = breaker.try_acquire().expect("closed");
+        clock.advance(Duration::from_secs(1));
+        breaker.tick();
+        let closed = breaker.snapshot();
+        let thread = thread::spawn(move || late.success());
+        // A new generation in a single step.
+        breaker.restore(&closed);
+        let hung = breaker.try_acquire();
+        thread.join().expect("no panic");
+        assert_eq!((breaker.state(), breaker.generation()), (State::Closed, 1));
+        assert_overdue(&breaker, &clock, 1);
+        drop(hung);
+        assert_settled(&breaker, 2);
+    });
+}
+
+#[test]
+fn a_call_that_starts_while_the_limit_changes_is_known_once_or_not_watched() {
+    model(|| {
+        let (breaker, clock) = breaker(window());
+        let other = breaker.clone();
+        let thread = thread::spawn(move || other.try_acquire());
+        let timed = window().slow_calls(slow()).build().expect("good settings");
+        breaker.reconfigure(timed);
+        let early = thread.join().expect("no panic");
+        let watched = breaker.try_acquire();
+        drop(early);
+        assert_overdue(&breaker, &clock, 1);
+        drop(watched);
         assert_settled(&breaker, 2);
     });
 }

@@ -1,24 +1,27 @@
 //! The running account of what only some settings need: time windows, slow calls, the change detector, weights.
 
-use super::{AcqRel, Acquire, FOLD, LIVE, Relaxed};
-use crate::clock::Timestamp;
+use super::account::{Account, Balance, Cohort};
+use super::fenced::{add_to, less};
+use super::params::{COUNT, TIME};
+use super::{AcqRel, Acquire, FOLD, Relaxed, Release, STEP, SeqCst};
 use crate::config::Config;
 use crate::cusum::Design;
+use crate::machine::Admission;
 use crate::sync::{AtomicU32, AtomicU64};
-use crate::tally::fenced::less;
-use crate::ticks::{COHORTS, Totals};
-use crate::word::FENCE;
+use crate::ticks::{Totals, step};
+use crate::word::{FENCE, FENCE_BITS};
 
 /// The change detector's sum stops here: far above any limit, far below its field's end.
 const MAX_SUM: u64 = 1 << 40;
 
-/// What every call writes under a slow limit, in one cache line of its own.
+/// What calls write under a slow limit, apart from what they read.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Line {
     /// The breaker's account, if `has_account`.
-    pub(super) account: AtomicU64,
-    pub(super) cohorts: [AtomicU32; COHORTS],
+    pub(super) account: Account,
+    /// Of each cohort the calls in flight, less those of the one under way that the account tells.
+    cohorts: [AtomicU64; Cohort::COUNT],
 }
 
 /// What only some settings need. In this order: what calls read, what bad calls write, what is rare.
@@ -37,9 +40,8 @@ pub(crate) struct Extra {
     pub(super) base_units: AtomicU32,
     pub(super) base_slow: AtomicU32,
     pub(super) overdue: AtomicU32,
-    pub(super) slot: AtomicU32,
-    /// Grows when the calls in flight stop being watched: with every generation and every new slow limit.
-    pub(super) epoch: AtomicU32,
+    /// The fence since which calls in flight are watched: a new one with every generation and every new slow limit.
+    epoch: AtomicU64,
     pub(super) limit: AtomicU64,
     pub(super) up: AtomicU32,
     pub(super) mark: AtomicU32,
@@ -48,9 +50,7 @@ pub(crate) struct Extra {
     pub(super) learned: AtomicU64,
     pub(super) learn_at: AtomicU32,
     /// Of each cohort, the calls of a round before, which are in flight past the limit.
-    pub(super) carried: [AtomicU32; COHORTS],
-    /// Of each cohort, the calls of an epoch before.
-    pub(super) stale: [AtomicU32; COHORTS],
+    carried: [AtomicU32; Cohort::COUNT],
 }
 
 /// Failures learned from before the first tuning.
@@ -60,8 +60,8 @@ impl Extra {
     pub(super) fn new(config: &Config, has_account: bool) -> Self {
         let extra = Self {
             line: Line {
-                account: AtomicU64::new(0),
-                cohorts: std::array::from_fn(|_| AtomicU32::new(0)),
+                account: Account::new(),
+                cohorts: std::array::from_fn(|_| AtomicU64::new(0)),
             },
             has_account,
             next_tick: AtomicU64::new(0),
@@ -72,11 +72,9 @@ impl Extra {
             base_units: AtomicU32::new(0),
             base_slow: AtomicU32::new(0),
             overdue: AtomicU32::new(0),
-            slot: AtomicU32::new(0),
             slow_tick: AtomicU64::new(0),
-            epoch: AtomicU32::new(0),
+            epoch: AtomicU64::new(0),
             carried: std::array::from_fn(|_| AtomicU32::new(0)),
-            stale: std::array::from_fn(|_| AtomicU32::new(0)),
             sum: AtomicU64::new(0),
             mark: AtomicU32::new(0),
             learned: AtomicU64::new(0),
@@ -99,14 +97,27 @@ impl Extra {
         self.next_tick.store(0, Relaxed);
     }
 
+    /// Whether no slow call is known, no failure in the time window, and nothing to the change detector.
+    #[inline(always)]
+    pub(super) fn is_calm(&self, flags: u32, units: u32) -> bool {
+        let left = self.slow_left.load(Acquire);
+        let slow = self.slow.load(SeqCst);
+        (flags & COUNT == 0 || slow == left)
+            && (flags & TIME == 0
+                || units == self.base_units.load(Relaxed)
+                    && (slow / STEP) as u32 == self.base_slow.load(Relaxed))
+            && self.overdue.load(Relaxed) == 0
+            && self.sum.load(Relaxed) / STEP == 0
+    }
+
     pub(super) fn sum_down(&self, fence: u64, place: u32) {
         let seen = self.sum.load(Relaxed);
-        if seen & FENCE != fence || seen / LIVE == 0 {
+        if seen & FENCE != fence || seen / STEP == 0 {
             return;
         }
-        let down = |sum: u64| (sum & FENCE == fence && sum / LIVE > 0).then(|| sum - LIVE);
+        let down = |sum: u64| (sum & FENCE == fence && sum / STEP > 0).then(|| sum - STEP);
         if let Ok(before) = self.sum.fetch_update(Relaxed, Relaxed, down)
-            && before / LIVE == 1
+            && before / STEP == 1
         {
             self.mark.store(place.wrapping_add(1), Relaxed);
         }
@@ -123,13 +134,13 @@ impl Extra {
     ) -> bool {
         let step = u64::from((self.up.load(Relaxed) * units).div_ceil(one.max(1)));
         let up = |sum: u64| {
-            (sum & FENCE == fence).then(|| ((sum / LIVE + step).min(MAX_SUM) * LIVE) | fence)
+            (sum & FENCE == fence).then(|| ((sum / STEP + step).min(MAX_SUM) * STEP) | fence)
         };
         let Ok(before) = self.sum.fetch_update(Relaxed, Relaxed, up) else {
             return false;
         };
         let mut tune = false;
-        if learns && before / LIVE == 0 {
+        if learns && before / STEP == 0 {
             // The calls since the sum last came down to zero, this one included.
             let calls = u64::from(
                 place
@@ -140,7 +151,7 @@ impl Extra {
             let learned = self.learned.fetch_add(calls << 24 | 1, Relaxed) + 1;
             tune = (learned & 0xFF_FFFF) as u32 >= self.learn_at.load(Relaxed);
         }
-        tune || before / LIVE + step >= self.limit.load(Relaxed)
+        tune || before / STEP + step >= self.limit.load(Relaxed)
     }
 
     /// The baseline as learned, if it is time to tune; halves what was learned past the horizon.
@@ -166,36 +177,62 @@ impl Extra {
         self.limit.store(u64::from(design.limit), Relaxed);
     }
 
-    #[inline(always)]
-    pub(super) fn leave(
-        &self,
-        (slot, epoch): (u8, u16),
-        started: Timestamp,
-        now: Timestamp,
-        limit: u64,
-    ) {
-        let slot = usize::from(slot);
-        // Read before the call leaves: if an epoch begins in between, one call too few is watched, not too many.
-        let stale = self.epoch.load(Relaxed) as u16 != epoch;
-        self.line.cohorts[slot].fetch_sub(1, AcqRel);
-        if stale {
-            less(&self.stale[slot]);
-        } else if now.as_nanos().saturating_sub(started.as_nanos()) >= limit {
-            let started = started.as_nanos() / crate::ticks::step(limit);
-            if self.slow_tick.load(Relaxed).saturating_sub(started) >= COHORTS as u64 {
-                less(&self.carried[slot]);
+    /// A call has left the account, and either it was another cohort's turn or stretch by then, or the call was slow.
+    /// The account tells of the cohort under way by how its calls in flight have changed since the turn; a call of
+    /// another cohort that leaves is taken out of its own, and given back to the one under way.
+    pub(super) fn leave(&self, admission: &Admission, of_epoch: bool, left: Balance, age: Age) {
+        let epoch = self.epoch.load(Acquire);
+        let own = admission.cohort();
+        let moved = !left.is_at(own, admission.fence());
+        let of_epoch = of_epoch && is_watched(admission.fence(), epoch);
+        if moved {
+            // Its own first, so that it is not in two of them for a moment.
+            if of_epoch {
+                self.add(own, 1_u64.wrapping_neg(), epoch);
+            }
+            if is_watched(left.fence(), epoch) {
+                self.add(left.cohort(), 1, epoch);
+            }
+        }
+        if of_epoch
+            && age.is_slow()
+            && let Some(index) = own.index()
+        {
+            let started = age.started / step(age.limit);
+            if self.slow_tick.load(Relaxed).saturating_sub(started) >= Cohort::COUNT as u64 {
+                less(&self.carried[index]);
             }
         }
     }
 
-    /// The calls in flight are watched no more.
-    pub(crate) fn forget_flights(&self) {
-        self.epoch.fetch_add(1, Relaxed);
-        for index in 0..COHORTS {
-            self.stale[index].store(self.line.cohorts[index].load(Acquire), Relaxed);
+    /// A call was counted in flight and at once taken back.
+    pub(super) fn step_back(&self, entered: Balance, left: Balance) {
+        let epoch = self.epoch.load(Acquire);
+        for (balance, calls) in [(entered, 1_u64.wrapping_neg()), (left, 1)] {
+            if is_watched(balance.fence(), epoch) {
+                self.add(balance.cohort(), calls, epoch);
+            }
+        }
+    }
+
+    fn add(&self, cohort: Cohort, calls: u64, epoch: u64) {
+        if let Some(index) = cohort.index() {
+            // If another epoch has begun, there is nothing to put right in it.
+            let _ = add_to(&self.line.cohorts[index], calls.wrapping_mul(STEP), epoch);
+        }
+    }
+
+    /// The calls in flight are watched no more: those from here on are, of this fence.
+    pub(super) fn forget_flights(&self, fence: u64) {
+        let fence = fence & FENCE;
+        self.epoch.store(fence, Release);
+        for index in 0..Cohort::COUNT {
+            // An update, not a store: it has its place among the updates of calls that leave meanwhile.
+            self.line.cohorts[index].swap(fence, AcqRel);
             self.carried[index].store(0, Relaxed);
         }
         self.overdue.store(0, Relaxed);
+        self.next_tick.store(0, Relaxed);
     }
 
     // For the slow path's ticks.
@@ -222,24 +259,58 @@ impl Extra {
         self.limit.load(Relaxed)
     }
 
-    /// Makes `tick`'s cohort the one that calls enter.
     pub(crate) fn set_slow_tick(&self, tick: u64) {
         self.slow_tick.store(tick, Relaxed);
-        self.slot.store((tick as usize % COHORTS) as u32, Relaxed);
     }
 
-    /// Calls of a cohort that are watched.
-    pub(crate) fn cohort(&self, index: usize) -> u32 {
-        let calls = self.line.cohorts[index].load(Acquire);
-        calls.saturating_sub(self.stale[index].load(Relaxed))
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
     }
 
-    pub(crate) fn carried(&self, index: usize) -> u32 {
-        self.carried[index].load(Relaxed)
+    /// Calls of a cohort; of the one under way less than those in flight by what the account tells.
+    pub(crate) fn calls(&self, cohort: Cohort) -> i64 {
+        let value = |index: usize| self.line.cohorts[index].load(Acquire);
+        // A signed number above the fence.
+        cohort
+            .index()
+            .map_or(0, |index| value(index) as i64 >> FENCE_BITS)
     }
 
-    /// A cohort is entered anew: what is still in it is of a round before.
-    pub(crate) fn carry(&self, index: usize) {
-        self.carried[index].store(self.cohort(index), Relaxed);
+    /// A cohort is no longer the one under way: what the account told of it is put down.
+    pub(crate) fn close(&self, cohort: Cohort, live: u32, live_before: u32) {
+        let grown = u64::from(live).wrapping_sub(u64::from(live_before));
+        self.add(cohort, grown, self.epoch());
+    }
+
+    pub(crate) fn carried(&self, cohort: Cohort) -> u32 {
+        cohort
+            .index()
+            .map_or(0, |index| self.carried[index].load(Relaxed))
+    }
+
+    /// A cohort is entered anew; these calls in it are of a round before.
+    pub(crate) fn carry(&self, cohort: Cohort, calls: u32) {
+        if let Some(index) = cohort.index() {
+            self.carried[index].store(calls, Relaxed);
+        }
+    }
+}
+
+/// Whether what happened under this fence was in the epoch or after it.
+fn is_watched(fence: u64, epoch: u64) -> bool {
+    fence.wrapping_sub(epoch) & FENCE <= FENCE / 2
+}
+
+/// How old a call is when it leaves, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Age {
+    pub(super) started: u64,
+    pub(super) elapsed: u64,
+    pub(super) limit: u64,
+}
+
+impl Age {
+    fn is_slow(self) -> bool {
+        self.elapsed >= self.limit
     }
 }

@@ -1,6 +1,6 @@
 //! Rings and counters whose every word says to which stretch of the breaker's life it belongs.
 
-use super::{AcqRel, Acquire, LIVE, Relaxed, SeqCst};
+use super::{AcqRel, Acquire, Relaxed, STEP, SeqCst};
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::word::FENCE;
 
@@ -81,14 +81,14 @@ pub(super) fn split(value: u32, log_bits: u32) -> (u32, u32) {
 pub(super) fn of_fence(counter: &AtomicU64, fence: u64) -> u64 {
     let value = counter.load(Relaxed);
     if value & FENCE == fence & FENCE {
-        value / LIVE
+        value / STEP
     } else {
         0
     }
 }
 
 pub(super) fn add(counter: &AtomicU64, count: u64, fence: u64) {
-    let _ = add_to(counter, count * LIVE, fence);
+    let _ = add_to(counter, count * STEP, fence);
 }
 
 #[cold]
@@ -110,7 +110,7 @@ pub(super) fn add_to(counter: &AtomicU64, amount: u64, fence: u64) -> Option<u64
 
 #[cold]
 fn take_back(counter: &AtomicU64, amount: u64, polluted: u64) {
-    let undo = |value: u64| (value & FENCE == polluted).then(|| value - amount);
+    let undo = |value: u64| (value & FENCE == polluted).then(|| value.wrapping_sub(amount));
     // If it moved on once more, the amount went with the value that was replaced.
     let _ = counter.fetch_update(AcqRel, Acquire, undo);
 }

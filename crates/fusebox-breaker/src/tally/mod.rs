@@ -5,7 +5,7 @@
 //! was held up between two steps finds out from the very operation that would have mixed two stretches.
 //!
 //! ```text
-//! account  | ended: 32 | in flight: 20 | fence: 12 |
+//! account  | ended: 28 | in flight: 20 | cohort: 4 | fence: 12 |
 //! failures | units: 32 | in a row:  20 | fence: 12 |
 //! left     | units: 32 | 0:         20 | fence: 12 |   of failures that have left the count window
 //! cell     | unused: 20 | fence: 12 | outcomes: 32 |   one bit each, or four where weights or slow calls count
@@ -23,6 +23,7 @@
 //! place in the ring), so these four steps are sequentially consistent. All else is judged again under the lock
 //! before anything moves, so relaxed order is enough there.
 
+mod account;
 mod extra;
 mod fenced;
 mod params;
@@ -33,32 +34,31 @@ use std::sync::{Arc, OnceLock};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::machine::Admission;
 use crate::outcome::{Counts, FailureKind, Verdict};
 use crate::rules::{Figures, Tallied};
 use crate::sync::{AtomicU64, Ordering, updated};
 use crate::ticks::Totals;
 use crate::word::{FENCE, FENCE_BITS, Word};
 
+pub(crate) use account::{Balance, Cohort};
 pub(crate) use extra::Extra;
 pub(crate) use params::Params;
 
+use account::Account;
+use extra::Age;
 use fenced::{add, add_to, cells, of_fence, peek, split, swap};
 use params::{COUNT, LEARNS, ROWS, SLOW, SUM, TIME, cells_for};
 
-use Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-const ENDED: u64 = 1 << 32;
-const LIVE: u64 = 1 << FENCE_BITS;
-const LIVE_MASK: u64 = (1 << 20) - 1;
-/// Calls in flight that fit the account; beyond them a call is kept in the slow path's books.
-pub(crate) const MAX_LIVE: u64 = 1 << 19;
-const ROW: u64 = 1 << FENCE_BITS;
+/// One of what is counted above a fence.
+const STEP: u64 = 1 << FENCE_BITS;
+const ROW: u64 = STEP;
 const ROW_MASK: u64 = (1 << 20) - 1;
 const UNITS: u64 = 1 << 32;
-/// Bits of an account that only one with [`FOLD`] endings or more has.
-const PAST_FOLD: u64 = !(ENDED * FOLD as u64 - 1);
 /// Endings after which the windows are laid out anew with the same content, long before a field overflows.
-const FOLD: u32 = if cfg!(test) { 1 << 9 } else { 1 << 28 };
+const FOLD: u32 = if cfg!(test) { 1 << 9 } else { 1 << 24 };
 /// Fences after which all cells are marked as of the present, well before their marks could repeat.
 const SWEEP: u64 = 1 << (FENCE_BITS - 2);
 /// A row is counted this far: half of its field, so that no number of threads adds beyond it.
@@ -67,10 +67,8 @@ const MAX_ROW: u64 = crate::config::MAX_ROW as u64;
 /// Where an admitted call is counted as in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seat {
-    /// In the account.
-    Account,
-    /// Among the calls that started in the same eighth of the slow limit, in this epoch of the cohorts.
-    Cohort(u8, u16),
+    /// In the account, in this cohort.
+    Account(Cohort),
     /// In the slow path's books.
     Spilled,
 }
@@ -92,7 +90,7 @@ pub(crate) struct Tally {
     cancelled: AtomicU64,
     rejected: AtomicU64,
     /// Unless it lies beside the cohorts: see [`Tally::account`].
-    account: AtomicU64,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -123,7 +121,7 @@ pub(crate) enum Ended {
 impl Tally {
     pub(crate) fn new(config: &Config, params: Arc<Params>) -> Self {
         let tally = Self {
-            account: AtomicU64::new(0),
+            account: Account::new(),
             failures: AtomicU64::new(0),
             left: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -153,7 +151,7 @@ impl Tally {
     /// The account in force. One that was built with a slow limit has it beside the cohorts for good, so that its
     /// calls write one cache line; calls without chores need not ask, since such a breaker never lets one be so.
     #[inline(always)]
-    fn account(&self) -> &AtomicU64 {
+    fn account(&self) -> &Account {
         match self.extra.get() {
             Some(extra) if extra.has_account => &extra.line.account,
             _ => &self.account,
@@ -198,48 +196,87 @@ impl Tally {
         &self,
         word: Word,
         now: impl FnOnce() -> Timestamp,
-    ) -> Option<(Seat, Timestamp)> {
+    ) -> Option<(Seat, Option<Timestamp>)> {
+        let mut started = None;
         if self.params(word.level()).has(SLOW) {
             let extra = self.extra.get()?;
             let now = now();
             if now.as_nanos() >= extra.next_tick.load(Relaxed) {
                 return None;
             }
-            let slot = extra.slot.load(Relaxed) as u8;
-            extra.line.cohorts[usize::from(slot)].fetch_add(1, Relaxed);
-            let epoch = extra.epoch.load(Relaxed) as u16;
-            return Some((Seat::Cohort(slot, epoch), now));
+            started = Some(now);
         }
-        self.enter_unwatched()
-            .map(|seat| (seat, Timestamp::default()))
+        self.enter_unjudged(word).map(|seat| (seat, started))
     }
 
-    /// Counts a call in flight that no slow limit watches. None if the account is full.
+    /// Counts a call in flight whose start does not matter. None if the account is full or of another stretch.
     #[inline(always)]
-    pub(crate) fn enter_unwatched(&self) -> Option<Seat> {
-        enter(self.account()).then_some(Seat::Account)
+    pub(crate) fn enter_unjudged(&self, word: Word) -> Option<Seat> {
+        match self.account().enter(word.fence()) {
+            Ok(cohort) => Some(Seat::Account(cohort)),
+            Err(entered) => {
+                self.step_back(entered);
+                None
+            }
+        }
     }
 
-    /// Counts a call in flight that has no chores. Answers false if the account is full.
+    /// Counts a call in flight that has no chores. Answers false if the slow path has to be taken.
     #[inline(always)]
     pub(crate) fn enter_plainly(&self) -> bool {
-        enter(&self.account)
+        match self.account.enter_plainly() {
+            Ok(()) => true,
+            Err(entered) => {
+                self.step_back(entered);
+                false
+            }
+        }
+    }
+
+    #[cold]
+    fn step_back(&self, entered: Balance) {
+        let left = self.account().leave();
+        if let Some(extra) = self.extra.get() {
+            extra.step_back(entered, left);
+        }
     }
 
     /// No longer in flight. `Spilled` calls are the slow path's.
     #[inline(always)]
-    pub(crate) fn leave(&self, word: Word, (seat, started): (Seat, Timestamp), now: Timestamp) {
-        match seat {
-            Seat::Account => {
-                self.account().fetch_sub(LIVE, AcqRel);
-            }
-            Seat::Cohort(slot, epoch) => {
-                if let Some(extra) = self.extra.get() {
-                    let limit = self.params(word.level()).slow_limit();
-                    extra.leave((slot, epoch), started, now, limit);
-                }
-            }
-            Seat::Spilled => {}
+    pub(crate) fn leave(&self, word: Word, admission: &Admission, now: Timestamp) {
+        if !admission.is_spilled() {
+            let left = self.account().leave();
+            self.left_cohort(word, admission, left, now);
+        }
+    }
+
+    /// Tells the cohorts of a call that has left the account, if they need to know.
+    #[inline(always)]
+    fn left_cohort(&self, word: Word, admission: &Admission, left: Balance, now: Timestamp) {
+        if self.is_slow(word, admission, now) || !left.is_at(admission.cohort(), admission.fence())
+        {
+            self.tell_cohorts(word, admission, left, now);
+        }
+    }
+
+    #[inline(always)]
+    fn is_slow(&self, word: Word, admission: &Admission, now: Timestamp) -> bool {
+        let params = self.params(word.level());
+        params.has(SLOW) && admission.elapsed(now) >= params.slow_limit()
+    }
+
+    #[inline(never)]
+    fn tell_cohorts(&self, word: Word, admission: &Admission, left: Balance, now: Timestamp) {
+        if let Some(extra) = self.extra.get() {
+            let elapsed = admission.elapsed(now);
+            let age = Age {
+                elapsed,
+                started: now.as_nanos().saturating_sub(elapsed),
+                limit: self.params(word.level()).slow_limit(),
+            };
+            // Fences repeat in time, generations do not.
+            let of_epoch = admission.generation() == word.generation();
+            extra.leave(admission, of_epoch, left, age);
         }
     }
 
@@ -279,13 +316,11 @@ impl Tally {
     /// Records a success without chores of the present generation, and says what is left to the slow path.
     #[inline(always)]
     pub(crate) fn succeed_plainly(&self, word: Word) -> Ended {
-        let before = self.account.fetch_add(ENDED - LIVE, SeqCst);
+        let before = self.account.end(true);
         updated();
-        // Of this stretch, and the account is not full.
-        let as_ever = (before ^ word.fence()) & (FENCE | PAST_FOLD) == 0;
         // This one first: it only follows `failures`, so if they are equal now, they were so when it was read.
         let left = self.left.load(Acquire);
-        if as_ever && self.failures.load(SeqCst) == left {
+        if before.is_as_ever(Cohort::NONE, word.fence()) && self.failures.load(SeqCst) == left {
             return Ended::Done;
         }
         self.succeed_among_failures(word, before)
@@ -293,21 +328,30 @@ impl Tally {
 
     /// A success that may have a row to end, a place to clear or a minimum to complete.
     #[inline(never)]
-    fn succeed_among_failures(&self, word: Word, before: u64) -> Ended {
+    fn succeed_among_failures(&self, word: Word, before: Balance) -> Ended {
         let params = self.params(word.level());
-        let place = (before >> 32) as u32;
+        let place = before.ended();
         let (size, mask) = (params.size.load(Relaxed), params.mask.load(Relaxed));
         let log_bits = params.log_bits.load(Relaxed);
         let fence = word.fence();
         let leaving = place.wrapping_sub(size) & mask;
-        if (before ^ fence) & (FENCE | PAST_FOLD) == 0
+        if before.is_as_ever(Cohort::NONE, fence)
             && place >= params.complete_until.load(Relaxed).max(size)
             && (self.failures.load(Relaxed) / ROW) & ROW_MASK == 0
             && peek(self.cells(word.level()), leaving, log_bits, fence) == 0
         {
             return Ended::Done;
         }
+        self.left_plainly(word, before);
         self.weigh(word, before, 0, false)
+    }
+
+    /// A call without chores has left. No cohort was under way when it came; if one is now, it must be told.
+    #[inline(always)]
+    fn left_plainly(&self, word: Word, left: Balance) {
+        if left.cohort() != Cohort::NONE {
+            self.tell_cohorts(word, &Admission::plain(word), left, Timestamp::default());
+        }
     }
 
     /// Records a failure without chores of the present generation, and says what is left to the slow path.
@@ -316,7 +360,8 @@ impl Tally {
         if kind == FailureKind::TimedOut {
             self.time_out();
         }
-        let before = self.account.fetch_add(ENDED - LIVE, SeqCst);
+        let before = self.account.end(true);
+        self.left_plainly(word, before);
         let units = self.params(word.level()).weight(kind);
         self.weigh(word, before, units, false)
     }
@@ -326,41 +371,46 @@ impl Tally {
     pub(crate) fn end(
         &self,
         word: Word,
-        (seat, started): (Seat, Timestamp),
+        admission: &Admission,
         verdict: Verdict,
         now: Timestamp,
     ) -> Ended {
         let params = self.params(word.level());
-        let before = match seat {
-            Seat::Account => self.account().fetch_add(ENDED - LIVE, SeqCst),
-            _ => {
-                let before = self.account().fetch_add(ENDED, SeqCst);
-                self.leave(word, (seat, started), now);
-                before
-            }
-        };
+        let seated = !admission.is_spilled();
+        let before = self.account().end(seated);
+        let slow = self.is_slow(word, admission, now);
+        updated();
+        if verdict == Verdict::Success
+            && seated
+            && !slow
+            && before.is_as_ever(admission.cohort(), admission.fence())
+            && self.is_calm(params)
+        {
+            return Ended::Done;
+        }
+        if seated && (slow || !before.is_at(admission.cohort(), admission.fence())) {
+            self.tell_cohorts(word, admission, before, now);
+        }
         let units = match verdict {
             Verdict::Success | Verdict::Neutral => 0,
             Verdict::Failure(kind) => params.weight(kind),
             Verdict::TripUntil(_) => params.weight(FailureKind::Error),
         };
-        let slow = params.has(SLOW)
-            && now.as_nanos().saturating_sub(started.as_nanos()) >= params.slow_limit();
         self.weigh(word, before, units, slow)
     }
 
     /// Takes an ending into the windows, the row and the change detector, once it is counted; `before` is the account
     /// as that count found it.
     #[inline(always)]
-    fn weigh(&self, word: Word, before: u64, units: u32, slow: bool) -> Ended {
+    fn weigh(&self, word: Word, before: Balance, units: u32, slow: bool) -> Ended {
         updated();
         let fence = word.fence();
-        if before & FENCE != fence {
-            return self.late(before & FENCE);
+        if before.fence() != fence {
+            return self.late(before.fence());
         }
         let params = self.params(word.level());
         let flags = params.flags.load(Relaxed);
-        let place = (before >> 32) as u32;
+        let place = before.ended();
         if flags & COUNT != 0 {
             self.slide(word, params, place, units, slow);
         }
@@ -374,13 +424,8 @@ impl Tally {
     /// The breaker moved on between the reader's look at the state word and its count: takes the count back.
     #[cold]
     fn late(&self, polluted: u64) -> Ended {
-        let account = self.account();
-        let mut seen = account.load(Acquire);
-        while seen & FENCE == polluted {
-            match account.compare_exchange_weak(seen, seen - ENDED, AcqRel, Acquire) {
-                Ok(_) => return Ended::Late,
-                Err(now) => seen = now,
-            }
+        if self.account().take_back(polluted) {
+            return Ended::Late;
         }
         // It moved on once more and took the count along into the past.
         Ended::LateFailure
@@ -425,7 +470,7 @@ impl Tally {
     /// A thread that was held up until its own place had to be cleared does it itself.
     #[inline(always)]
     fn catch_up(&self, word: Word, params: &Params, place: u32) {
-        let behind = ((self.account().load(SeqCst) >> 32) as u32).wrapping_sub(place);
+        let behind = self.account().read(SeqCst).ended().wrapping_sub(place);
         let (size, mask) = (params.size.load(Relaxed), params.mask.load(Relaxed));
         // Later still it is another's place, or the account is of another stretch.
         if size < behind && behind <= mask {
@@ -477,6 +522,21 @@ impl Tally {
         }
     }
 
+    /// Whether nothing is known of failures or slow calls, so that a success has nothing to do but be counted.
+    #[inline(always)]
+    fn is_calm(&self, params: &Params) -> bool {
+        let flags = params.flags.load(Relaxed);
+        // First what only follows, as in `succeed_plainly`.
+        let left = self.left.load(Acquire);
+        let failures = self.failures.load(SeqCst);
+        (flags & COUNT == 0 || failures == left)
+            && failures & (ROW_MASK * ROW) == 0
+            && self
+                .extra
+                .get()
+                .is_none_or(|extra| extra.is_calm(flags, (failures >> 32) as u32))
+    }
+
     #[inline(always)]
     fn has_bad_calls(&self, fence: u64) -> bool {
         let Some(extra) = self.extra.get() else {
@@ -486,7 +546,7 @@ impl Tally {
         let slow = extra.slow.load(Relaxed);
         let units = (failures >> 32) as u32 != extra.base_units.load(Relaxed);
         (failures & FENCE == fence && units)
-            || (slow & FENCE == fence && (slow / LIVE) as u32 != extra.base_slow.load(Relaxed))
+            || (slow & FENCE == fence && (slow / STEP) as u32 != extra.base_slow.load(Relaxed))
             || extra.overdue.load(Relaxed) != 0
     }
 
@@ -497,6 +557,10 @@ impl Tally {
         let extra = self.extra.get();
         if slow && let Some(extra) = extra {
             add(&extra.slow, 1, fence);
+            updated();
+            if flags & COUNT != 0 {
+                self.catch_up(word, params, place);
+            }
         }
         if units == 0 {
             if flags & ROWS != 0 {
@@ -565,9 +629,9 @@ impl Tally {
 
     /// What the windows hold. Exact while no other thread records; the overdue calls are left to the caller.
     pub(crate) fn figures(&self, params: &Params, fence: u64) -> Figures {
-        let account = self.account().load(Acquire);
+        let account = self.account().read(Acquire);
         let failures = self.failures.load(Relaxed);
-        if account & FENCE != fence || failures & FENCE != fence {
+        if account.fence() != fence || failures & FENCE != fence {
             return Figures::default();
         }
         let totals = self.totals();
@@ -602,9 +666,9 @@ impl Tally {
         let slow = self
             .extra
             .get()
-            .map_or(0, |extra| extra.slow.load(Relaxed) / LIVE);
+            .map_or(0, |extra| extra.slow.load(Relaxed) / STEP);
         Totals {
-            ended: (self.account().load(Acquire) >> 32) as u32,
+            ended: self.balance().ended(),
             units: (self.failures.load(Relaxed) >> 32) as u32,
             slow: slow as u32,
         }
@@ -615,13 +679,22 @@ impl Tally {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        (self.account().load(Acquire) >> 32) as u32 >= FOLD
+        self.balance().ended() >= FOLD
+    }
+
+    pub(crate) fn balance(&self) -> Balance {
+        self.account().read(Acquire)
+    }
+
+    /// Makes a cohort the one under way, and answers what the account said before.
+    pub(crate) fn turn(&self, cohort: Cohort) -> Balance {
+        self.account().turn(cohort)
     }
 
     /// Starts a new stretch with empty windows. What the old one counted is added to `past`.
     pub(crate) fn restart(&self, fence: u64, level: u32, past: &mut Past) {
         let one = self.params(level).one();
-        self.renew(fence, 0, 0, one, past);
+        self.renew(fence, (0, 0), true, one, past);
         if fence.is_multiple_of(SWEEP) {
             // A cell that nobody wrote to for long must not be taken for one of a fence to come.
             for cell in self.cells(level) {
@@ -630,7 +703,7 @@ impl Tally {
         }
         self.left.store(fence & FENCE, Relaxed);
         if let Some(extra) = self.extra.get() {
-            extra.forget_flights();
+            extra.forget_flights(fence);
             extra.slow.store(fence & FENCE, Relaxed);
             extra.slow_left.store(fence & FENCE, Relaxed);
             extra.base_ended.store(0, Relaxed);
@@ -644,14 +717,17 @@ impl Tally {
     /// Sets the fence in the account and the failures, each in one step: a second write under the same fence could
     /// meet a thread that is taking back what it added under the first. What was counted goes to `past`, but for the
     /// `ended` that stay.
-    fn renew(&self, fence: u64, ended: u32, failures: u64, one: u32, past: &mut Past) {
+    fn renew(
+        &self,
+        fence: u64,
+        (ended, failures): (u32, u64),
+        forget: bool,
+        one: u32,
+        past: &mut Past,
+    ) {
         let fence = fence & FENCE;
-        let set =
-            |account: u64| Some(u64::from(ended) << 32 | account & (LIVE_MASK * LIVE) | fence);
-        let account = match self.account().fetch_update(AcqRel, Acquire, set) {
-            Ok(account) | Err(account) => account,
-        };
-        past.ended = (past.ended + (account >> 32)).wrapping_sub(u64::from(ended));
+        let account = self.account().renew(fence, ended, forget);
+        past.ended = (past.ended + u64::from(account.ended())).wrapping_sub(u64::from(ended));
         let old = self.failures.swap(failures | fence, AcqRel);
         if let Some(extra) = self.extra.get() {
             // Counted call by call; the units may be weighted.
@@ -666,10 +742,15 @@ impl Tally {
     pub(crate) fn relayout(
         &self,
         level: u32,
-        (old_fence, fence): (u64, u64),
-        (config, retune): (&Config, bool),
+        renewal: Renewal,
+        config: &Config,
         past: &mut Past,
     ) -> (u32, Totals) {
+        let Renewal {
+            fences: (old_fence, fence),
+            retune,
+            forget,
+        } = renewal;
         let kept = self.latest(level, old_fence);
         let one_before = self.params(level).one();
         let row = (self.failures.load(Relaxed) / ROW) & ROW_MASK;
@@ -702,19 +783,22 @@ impl Tally {
             totals.slow += u32::from(*slow);
         }
         let carried = (u64::from(totals.units) * UNITS) | (row * ROW);
-        self.renew(fence, totals.ended, carried, one_before, past);
+        self.renew(fence, (totals.ended, carried), forget, one_before, past);
         if one == 1 {
             // What stays in the window will be read as failures again.
             past.failed = past.failed.wrapping_sub(u64::from(totals.units));
         }
         self.left.store(fence & FENCE, Relaxed);
         if let Some(extra) = self.extra.get() {
+            if forget {
+                extra.forget_flights(fence);
+            }
             let sum = of_fence(&extra.sum, old_fence);
             extra
                 .slow
-                .store((u64::from(totals.slow) * LIVE) | (fence & FENCE), Relaxed);
+                .store((u64::from(totals.slow) * STEP) | (fence & FENCE), Relaxed);
             extra.slow_left.store(fence & FENCE, Relaxed);
-            extra.sum.store((sum * LIVE) | (fence & FENCE), Relaxed);
+            extra.sum.store((sum * STEP) | (fence & FENCE), Relaxed);
             extra.mark.store(totals.ended, Relaxed);
         }
         (level, totals)
@@ -725,7 +809,7 @@ impl Tally {
         let params = self.params(level);
         let (mask, log_bits) = (params.mask.load(Relaxed), params.log_bits.load(Relaxed));
         let size = params.size.load(Relaxed);
-        let ended = (self.account().load(Acquire) >> 32) as u32;
+        let ended = self.balance().ended();
         let calls = ended.min(size);
         let cells = self.cells(level);
         (ended - calls..ended)
@@ -766,21 +850,15 @@ impl Tally {
     /// The account of calls; `past` holds what ended in earlier stretches.
     pub(crate) fn counts(&self, past: &Past, level: u32) -> Counts {
         let failures = self.failures.load(Acquire);
-        let account = self.account().load(Acquire);
-        let ended = past.ended.wrapping_add(account >> 32);
+        let account = self.balance();
+        let ended = past.ended.wrapping_add(u64::from(account.ended()));
         let mut failed = past.failed;
         if self.params(level).one() == 1 {
             failed = failed.wrapping_add(failures >> 32);
         }
-        let mut live = ((account / LIVE) & LIVE_MASK) + past.spilled;
+        let live = u64::from(account.live()) + past.spilled;
         if let Some(extra) = self.extra.get() {
             failed += extra.failed_calls.load(Relaxed);
-            live += extra
-                .line
-                .cohorts
-                .iter()
-                .map(|calls| u64::from(calls.load(Acquire)))
-                .sum::<u64>();
         }
         let timed_out = self.timed_out.load(Relaxed).min(failed);
         let failed = failed.min(ended);
@@ -804,16 +882,19 @@ impl Tally {
 
     /// Whether any admitted call has not ended.
     pub(crate) fn is_idle(&self) -> bool {
-        let in_account = (self.account().load(Acquire) / LIVE) & LIVE_MASK;
-        let in_cohorts = self.extra().is_some_and(|extra| {
-            extra
-                .line
-                .cohorts
-                .iter()
-                .any(|calls| calls.load(Acquire) != 0)
-        });
-        in_account == 0 && !in_cohorts
+        self.balance().live() == 0
     }
+}
+
+/// How a stretch gives way to one whose windows are laid out anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewal {
+    /// The old fence and the new one.
+    pub(crate) fences: (u64, u64),
+    /// The settings are other ones, so the change detector starts anew.
+    pub(crate) retune: bool,
+    /// The calls in flight are watched no more.
+    pub(crate) forget: bool,
 }
 
 /// What ended before the present stretch, or outside of any window.
@@ -824,18 +905,6 @@ pub(crate) struct Past {
     pub(crate) failed: u64,
     /// Calls in flight that did not fit the account.
     pub(crate) spilled: u64,
-}
-
-#[inline(always)]
-fn enter(account: &AtomicU64) -> bool {
-    let before = account.fetch_add(LIVE, Relaxed);
-    (before / LIVE) & LIVE_MASK < MAX_LIVE || step_back(account)
-}
-
-#[cold]
-fn step_back(account: &AtomicU64) -> bool {
-    account.fetch_sub(LIVE, Relaxed);
-    false
 }
 
 fn needs_extra(config: &Config) -> bool {
