@@ -6,6 +6,8 @@
 //! | what does each operation answer under each fault, and what is kept | [`matrix`] | `tests/matrix.rs` |
 //! | does every store keep every rule | [`Backend`] | `tests/whole` |
 //! | is an increment ever lost | [`counting`] | `tests/whole` |
+//! | what do two owners on two sides of a cut do | [`split`] | `tests/whole` |
+//! | did a register ever show what no single copy could have shown | [`history`] | `tests/history.rs` |
 //!
 //! Answers and data are asserted, times are only reported: a [`report::Section`] is a table that
 //! `cargo xtask chaos` puts together. What takes whole sets of servers or minutes is in
@@ -13,8 +15,10 @@
 
 mod backend;
 pub mod counting;
+pub mod history;
 pub mod matrix;
 pub mod report;
+pub mod split;
 mod words;
 
 pub use backend::{Backend, Kind};

@@ -2,3 +2,4 @@
 
 mod conforms;
 mod counts;
+mod split;
