@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod cmd;
 mod consumers;
@@ -41,7 +42,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 17] = [
+const VERBS: [Verb; 18] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -121,6 +122,12 @@ const VERBS: [Verb; 17] = [
         "[VARIANT...]",
         "the state protocol in every state it can reach",
         model::main,
+    ),
+    (
+        "chaos",
+        "[FILTER... | --update]",
+        "what the state stores answer and keep under faults",
+        chaos::main,
     ),
     (
         "fuzz",
