@@ -1,27 +1,54 @@
-//! `bench` and `peers`: our breaker beside its floors and beside published ones, in one process.
+//! `bench` and `peers`: what is ours beside its floors and beside others, in one process.
 //!
-//! They are a package of their own, `benches/peers`, so that the peers' trees stay out of ours.
+//! They are packages of their own, `benches/peers` and `benches/state`, so that the peers' trees stay
+//! out of ours.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use fusebox_test_server::ENV;
 
-use crate::{cmd, no_arguments};
+use crate::workspace::Workspace;
+use crate::{cmd, no_arguments, server};
 
-const MANIFEST: &str = "benches/peers/Cargo.toml";
+const PEERS: &str = "benches/peers/Cargo.toml";
+const STATE: &str = "benches/state/Cargo.toml";
 
 /// Speed. Arguments after the name select suites by a part of their title.
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let Some((what, suites)) = args.split_first() else {
-        bail!("name what to measure: `cargo xtask bench breaker` or `policy`");
+        bail!("name what to measure: `cargo xtask bench breaker`, `policy` or `state`");
     };
-    let program = match what.as_str() {
-        "breaker" => "bench",
-        "policy" => "policy",
-        _ => bail!("there is no bench `{what}`; there are: breaker, policy"),
-    };
+    match what.as_str() {
+        "breaker" => {
+            say_where()?;
+            run("bench", suites)
+        }
+        "policy" => {
+            say_where()?;
+            run("policy", suites)
+        }
+        "state" => state(suites),
+        _ => bail!("there is no bench `{what}`; there are: breaker, policy, state"),
+    }
+}
+
+/// The stores, on a server that is found or fetched.
+fn state(suites: &[String]) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let server = server::locate(&workspace)?;
+    println!("test server: {server}");
     say_where()?;
-    run(program, suites)
+    let mut command = cmd::cargo(["run", "--release", "--quiet", "--manifest-path", STATE]);
+    command
+        .args(["--target-dir", "target/peers", "--"])
+        .args(suites);
+    command.env(ENV, &server.path);
+    // For scale only: without it the table says so.
+    if let Ok(tool) = server::locate_tool(&workspace, "redis-benchmark") {
+        command.env("FUSEBOX_REDIS_BENCHMARK", tool);
+    }
+    cmd::run(&mut command)
 }
 
 /// Behaviour: the same black-box questions to every breaker.
@@ -31,7 +58,7 @@ pub(crate) fn peers(args: &[String]) -> Result<()> {
 }
 
 fn run(program: &str, args: &[String]) -> Result<()> {
-    let mut command = cmd::cargo(["run", "--release", "--quiet", "--manifest-path", MANIFEST]);
+    let mut command = cmd::cargo(["run", "--release", "--quiet", "--manifest-path", PEERS]);
     command.args(["--target-dir", "target/peers", "--bin", program, "--"]);
     cmd::run(command.args(args))
 }

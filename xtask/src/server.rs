@@ -114,7 +114,7 @@ pub(crate) fn locate_all(workspace: &Workspace) -> All {
 
 /// A tool such as `redis-cli` or `redis-benchmark`, under that name or Valkey's: on `PATH`, or from
 /// a download that holds one.
-fn locate_tool(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+pub(crate) fn locate_tool(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let valkey = name.replace("redis-", "valkey-");
     let names = [name, &valkey];
     for program in names {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,8 @@ use crate::StoreError;
 const QUEUE: usize = 256;
 /// Requests that share a transaction, so that the first of them does not wait for ever longer ones.
 const BATCH: usize = 64;
+/// Longest wait for requests that are likely to come: less than a flush takes on most disks.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// A thread with a connection. Dropping it finishes what is queued and joins the thread.
 pub(crate) struct Worker {
@@ -179,20 +182,34 @@ impl<J: Job> Job for Posted<J> {
 }
 
 fn write(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    let mut expected = 1;
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Ok(job) = jobs.try_recv()
-        {
-            batch.push(job);
-        }
+        gather(&mut jobs, &mut batch, expected);
+        expected = batch.len();
         let fate = transact(connection, &mut batch);
         if !connection.is_autocommit() {
             // If even this fails, the next BEGIN does and says why.
             let _ = connection.execute_batch("ROLLBACK");
         }
+        // Those that came while this one was under way and those that are answered now will be there
+        // together.
+        expected = (expected + jobs.len()).min(BATCH);
         for job in batch {
             job.answer(fate.clone());
+        }
+    }
+}
+
+/// Takes what waits. If more are `expected`, gives them a moment: writers that were just answered
+/// are about to send their next request, and without them the flush would be for those few alone.
+fn gather(jobs: &mut mpsc::Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>, expected: usize) {
+    let began = Instant::now();
+    while batch.len() < BATCH {
+        match jobs.try_recv() {
+            Ok(job) => batch.push(job),
+            Err(_) if batch.len() >= expected || began.elapsed() >= GATHER => return,
+            Err(_) => thread::yield_now(),
         }
     }
 }
