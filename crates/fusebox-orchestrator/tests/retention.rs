@@ -141,3 +141,18 @@ async fn resuming_a_run_that_has_delivered_gives_it_its_end_of_retention_too() {
     assert_eq!(shown.unwrap().status, RunStatus::Completed);
     assert!(expires_in(&store, &partition).await.is_some());
 }
+
+#[test]
+fn what_waits_for_an_agent_or_a_person_or_is_being_worked_on_is_not_over() {
+    for kept in [RunStatus::Running, RunStatus::Waiting, RunStatus::Suspended] {
+        assert!(!kept.is_over(), "{kept}");
+    }
+    for over in [
+        RunStatus::Completed,
+        RunStatus::Degraded,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+    ] {
+        assert!(over.is_over(), "{over}");
+    }
+}
