@@ -95,7 +95,7 @@ const VERBS: [Verb; 18] = [
     ),
     (
         "bench",
-        "breaker|policy [SUITE...]",
+        "breaker|policy|state [SUITE...]",
         "speed beside floors and peers, as ratios",
         bench::main,
     ),
