@@ -57,7 +57,35 @@
 //! absent, a version of a key names one value until its partition expires, and a write under a lost
 //! lease is refused. A store that was set back (a server restarted from an old snapshot, a replica
 //! promoted after a failure, a file restored from a copy) honours the leases and versions it was set
-//! back to; nothing here detects that.
+//! back to. Its owner notices by [`Commit::at_revision`] and [`Commit::following`], and puts back
+//! what it knows by [`StateStore::restore`].
+//!
+//! [`FallbackStore`] does both for every partition acquired through it, and goes on while the store
+//! behind it is away:
+//!
+//! | while the store is away | acknowledged as | when it is back |
+//! |---|---|---|
+//! | [`FallbackConfig::fail_closed`] | not at all | the owner goes on |
+//! | `FallbackConfig::degrade_durable_in` | [`LocalFsync`](Durability::LocalFsync) | delivered, also by a later process |
+//! | [`FallbackConfig::degrade_volatile`] | [`Volatile`](Durability::Volatile) | delivered, if this process still runs |
+//!
+//! If another owner has taken the partition by then, nothing of theirs is touched: what was
+//! acknowledged here becomes a fork, which [`forks`] lists. With any store, a loss is never silent to
+//! an owner that is still there. The repository's `docs/state-protocol.md` has the rules,
+//! `docs/state-faults.md` what each store did under each fault.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use fusebox_state::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), StoreError> {
+//! let redis = open("memory:").await?; // or redis://…
+//! let store = FallbackStore::open(redis, FallbackConfig::degrade_volatile()).await?;
+//! assert_eq!(store.status().mode, StoreMode::Healthy);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Features
 //!
