@@ -57,7 +57,7 @@ fn run(rows: &Path, filters: &[String]) -> Result<()> {
     all.report();
     // Named one by one: what runs long does not run by default.
     let targets = [
-        "--lib", "--test", "matrix", "--test", "history", "--test", "whole",
+        "--lib", "--test", "damage", "--test", "matrix", "--test", "history", "--test", "whole",
     ];
     let mut test = cmd::cargo(["test", "--package", PACKAGE, "--no-fail-fast"]);
     test.args(targets).arg("--").args(filters);

@@ -4,6 +4,7 @@
 //! | question | asked by | looked at in |
 //! |---|---|---|
 //! | what does each operation answer under each fault, and what is kept | [`matrix`] | `tests/matrix.rs` |
+//! | what is read from a damaged file | [`damage`] | `tests/damage.rs` |
 //! | does every store keep every rule | [`Backend`] | `tests/whole` |
 //! | is an increment ever lost | [`counting`] | `tests/whole` |
 //! | what do two owners on two sides of a cut do | [`split`] | `tests/whole` |
@@ -15,6 +16,7 @@
 
 mod backend;
 pub mod counting;
+pub mod damage;
 pub mod history;
 pub mod matrix;
 pub mod report;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fusebox_state::StateStore;
+use fusebox_state::{Partition, StateStore};
 
 use super::{Answer, Operation};
 
@@ -63,12 +63,12 @@ pub trait Arena: Send + Sync {
     /// The same content, past the fault; for when it is over.
     async fn witness(&self) -> Arc<dyn StateStore>;
 
-    /// From now on.
-    async fn begin(&self);
+    /// From now on, for this partition.
+    async fn begin(&self, at: &Partition);
 
     /// What is done once a request is under way.
-    async fn strike(&self) {}
+    async fn strike(&self, _at: &Partition) {}
 
     /// All is well again.
-    async fn end(&self);
+    async fn end(&self, at: &Partition);
 }

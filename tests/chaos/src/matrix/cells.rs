@@ -242,14 +242,14 @@ impl Cell<'_> {
     /// Asks while the fault is on, and takes the time.
     async fn under_fault<T>(&self, asked: impl Future<Output = T>) -> (T, Duration) {
         let identity = self.arena.witness().await.identity().await.unwrap();
-        self.arena.begin().await;
+        self.arena.begin(&self.at).await;
         let timed = async {
             let began = Instant::now();
             let answer = asked.await;
             (answer, began.elapsed())
         };
-        let ((answer, stall), ()) = tokio::join!(timed, self.arena.strike());
-        self.arena.end().await;
+        let ((answer, stall), ()) = tokio::join!(timed, self.arena.strike(&self.at));
+        self.arena.end(&self.at).await;
         assert!(stall < BOUND, "the caller waited {stall:?}");
         let now = self.arena.witness().await.identity().await.unwrap();
         // Who asks can tell that everything is gone.

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use fusebox_state::{EmbeddedStore, StateStore};
+use fusebox_state::{EmbeddedStore, Partition, StateStore};
 use tempfile::TempDir;
 
 use super::Answer::{InDoubt, Ok as Done, Refused, Unavailable};
@@ -102,7 +102,7 @@ impl Arena for FileArena {
         self.open()
     }
 
-    async fn begin(&self) {
+    async fn begin(&self, _at: &Partition) {
         let held = match self.fault {
             FileFault::Locked => lock(&self.file),
             FileFault::DiskFull => Held::Filler(fill(&self.file.with_file_name("filler"))),
@@ -110,7 +110,7 @@ impl Arena for FileArena {
         *self.held.lock().expect("nothing panics with this") = Some(held);
     }
 
-    async fn end(&self) {
+    async fn end(&self, _at: &Partition) {
         let held = self.held.lock().expect("nothing panics with this").take();
         match held.expect("begun before") {
             Held::Process(mut child, mut said) => {

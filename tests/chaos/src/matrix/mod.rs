@@ -12,6 +12,7 @@
 mod answer;
 mod arena;
 mod cells;
+mod cluster;
 mod files;
 mod operation;
 mod redis;
@@ -20,6 +21,7 @@ mod table;
 pub use self::redis::{RedisArena, RedisFault};
 pub use answer::Answer;
 pub use arena::{Allowed, Arena, Keeps};
+pub use cluster::{ClusterArena, ClusterFault};
 pub use files::{ENV_LOCK, FileArena, FileFault, hold_lock};
 pub use operation::Operation;
 pub use table::row;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fusebox_state::{RedisConfig, RedisStore, StateStore};
+use fusebox_state::{Partition, RedisConfig, RedisStore, StateStore};
 use fusebox_test_server::{Connection, Proxy, TestServer};
 
 use super::{Allowed, Arena, Keeps};
@@ -109,7 +109,7 @@ impl Arena for RedisArena {
         self.connect(self.parts.server.url(), LONG, LONG / 2).await
     }
 
-    async fn begin(&self) {
+    async fn begin(&self, _at: &Partition) {
         self.do_(|fault, parts| {
             parts.held().requests = parts.proxy.requests();
             fault.begin(parts);
@@ -117,11 +117,11 @@ impl Arena for RedisArena {
         .await;
     }
 
-    async fn strike(&self) {
+    async fn strike(&self, _at: &Partition) {
         self.do_(RedisFault::strike).await;
     }
 
-    async fn end(&self) {
+    async fn end(&self, _at: &Partition) {
         self.do_(RedisFault::end).await;
     }
 }

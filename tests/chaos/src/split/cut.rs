@@ -42,6 +42,15 @@ impl Level {
         })
     }
 
+    /// No replica is left on the other side when one is cut off with the primary, and the second
+    /// owner would wait for its deadline each time.
+    fn replicas_of_second(self) -> u8 {
+        match self.with_replica {
+            true => 0,
+            false => self.replicas,
+        }
+    }
+
     /// The data servers on the primary's side.
     fn side(self, old: usize) -> Vec<Member> {
         let replica = (0..)
@@ -120,7 +129,7 @@ pub async fn cut(level: Level) -> Cut {
         Arc::clone(&over),
     ));
     let new = asked(&set, move |set| started(set.primary_after(old))).await;
-    let second = through_sentinels(&set, level.replicas).await;
+    let second = through_sentinels(&set, level.replicas_of_second()).await;
     let theirs = acquired_when_free(&*second, &at).await;
     for n in 0..WRITES {
         let write = write(&theirs, &format!("second-{n:02}"));
