@@ -3,6 +3,10 @@
 //! Time and chance come in as arguments. The running account lies beside it in a [`Tally`]; every method that may
 //! move takes it along, and starts a new stretch of it with every move.
 
+mod availability;
+mod phase;
+mod stored;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +17,12 @@ use crate::cusum::Design;
 use crate::machine::{Admission, Move, Override, Rejection, Trial};
 use crate::outcome::{Availability, Counts, FailureKind, State, Verdict};
 use crate::rules::Ramp;
-use crate::snapshot::{Forced, Snapshot};
 use crate::tally::{Ended, Past, Renewal, Seat, Tally};
 use crate::ticks::{Ticks, Totals};
 use crate::transition::{Reason, millis_up};
-use crate::word::{Chores, MAX_RESTORED_GENERATION, Word};
+use crate::word::{Chores, Word};
 
-/// While every probe slot is taken, callers are told to look again after this part of the open wait.
-const PROBE_POLLS_PER_WAIT: u32 = 4;
+use phase::{Beneath, Phase, Probe};
 
 /// Moves whose reasons are remembered, for refusals that are read after the breaker has moved on.
 const HISTORY: usize = 4;
@@ -50,93 +52,6 @@ pub(crate) struct Control {
     /// Baseline as the change detector has learned it.
     baseline: Option<f64>,
     moves: Vec<Move>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Closed {
-        since: Timestamp,
-    },
-    Open {
-        due: Timestamp,
-        /// Who made the probe due at once, if anyone did.
-        released_by: Option<String>,
-    },
-    HalfOpen {
-        probes: Vec<Probe>,
-        successes: u32,
-    },
-    /// Half-open still, after the probes: a share of the calls is admitted.
-    Ramp {
-        step: usize,
-        since: Timestamp,
-        /// Arrivals' shares added up; a whole one admits a call.
-        credit: f64,
-        /// When the step's first call was admitted.
-        first: Option<Timestamp>,
-        successes: u32,
-        failures: u32,
-    },
-    Overridden {
-        state: State,
-        reason: String,
-        actor: String,
-        until: Option<Timestamp>,
-        beneath: Beneath,
-        /// Metrics only: until then calls would have been refused.
-        shadow: Option<Timestamp>,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    id: u32,
-    expires: Timestamp,
-}
-
-/// What an override lies upon, and gives way to.
-#[derive(Debug, Clone, Copy)]
-enum Beneath {
-    Closed,
-    Open { due: Timestamp },
-}
-
-impl Beneath {
-    fn phase(self, at: Timestamp) -> Phase {
-        match self {
-            Self::Closed => Phase::Closed { since: at },
-            Self::Open { due } => Phase::Open {
-                due,
-                released_by: None,
-            },
-        }
-    }
-
-    fn availability(self, now: Timestamp) -> Availability {
-        match self {
-            Self::Closed => Availability::Ready,
-            Self::Open { due } => until_probe(due, now),
-        }
-    }
-
-    /// Earliest moment at which a call could pass once the override is gone.
-    fn due(self) -> Timestamp {
-        match self {
-            Self::Closed => Timestamp::default(),
-            Self::Open { due } => due,
-        }
-    }
-}
-
-impl Phase {
-    fn state(&self) -> State {
-        match self {
-            Self::Closed { .. } => State::Closed,
-            Self::Open { .. } => State::Open,
-            Self::HalfOpen { .. } | Self::Ramp { .. } => State::HalfOpen,
-            Self::Overridden { state, .. } => *state,
-        }
-    }
 }
 
 impl Control {
@@ -583,33 +498,6 @@ impl Control {
         }
     }
 
-    /// What [`try_acquire`](Self::try_acquire) would meet, without moving anything.
-    pub(crate) fn availability(&self, now: Timestamp) -> Availability {
-        match &self.phase {
-            Phase::Closed { .. } => Availability::Ready,
-            Phase::Open { due, .. } => until_probe(*due, now),
-            Phase::HalfOpen { probes, .. } => self.half_open_availability(probes, now),
-            Phase::Ramp { .. } => self.ramp_availability(now),
-            Phase::Overridden {
-                until: Some(until),
-                beneath,
-                ..
-            } if *until <= now => beneath.availability(now),
-            Phase::Overridden {
-                state: State::ForcedOpen,
-                until,
-                beneath,
-                ..
-            } => match until {
-                None => Availability::Never,
-                Some(until) => {
-                    Availability::NotBefore((*until).max(beneath.due()).saturating_since(now))
-                }
-            },
-            Phase::Overridden { .. } => Availability::Ready,
-        }
-    }
-
     /// Opens by hand, with the usual open wait. Does nothing and answers `false` if it is open already (its deadline
     /// stays as it is) or overridden.
     pub(crate) fn trip(&mut self, tally: &Tally, why: &str, now: Timestamp, unit: f64) -> bool {
@@ -673,83 +561,6 @@ impl Control {
         self.baseline = None;
         self.config = Arc::new(config);
         self.relayout(tally, true, now);
-    }
-
-    /// The state with remaining durations, to be stored.
-    pub(crate) fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let left = |moment: Timestamp| millis_up(moment.saturating_since(now));
-        let (remaining_ms, forced) = match &self.phase {
-            Phase::Closed { .. } | Phase::HalfOpen { .. } | Phase::Ramp { .. } => (None, None),
-            Phase::Open { due, .. } => (Some(left(*due)), None),
-            Phase::Overridden {
-                reason,
-                actor,
-                until,
-                beneath,
-                ..
-            } => {
-                let open_beneath_ms = match beneath {
-                    Beneath::Closed => None,
-                    Beneath::Open { due } => Some(left(*due)),
-                };
-                let forced = Forced {
-                    reason: reason.clone(),
-                    actor: actor.clone(),
-                    open_beneath_ms,
-                };
-                (until.map(left), Some(forced))
-            }
-        };
-        Snapshot {
-            state: self.state(),
-            generation: self.generation,
-            remaining_ms,
-            openings: self.openings,
-            reason: self.reason.clone(),
-            forced,
-        }
-    }
-
-    /// Takes over a stored state: open keeps its remaining time, half-open becomes open with a probe due now,
-    /// overrides keep theirs; windows are empty, counts stay. Permits issued before are of an older generation.
-    pub(crate) fn restore(&mut self, tally: &Tally, snapshot: &Snapshot, now: Timestamp) {
-        let after = |ms: u64| now + Duration::from_millis(ms);
-        let open = |ms: u64| Phase::Open {
-            due: after(ms),
-            released_by: None,
-        };
-        let phase = match snapshot.state {
-            State::Closed => Phase::Closed { since: now },
-            State::Open => open(snapshot.remaining_ms.unwrap_or(0)),
-            State::HalfOpen => open(0),
-            state => {
-                let forced = snapshot.forced.as_ref();
-                let beneath = forced.and_then(|forced| forced.open_beneath_ms);
-                Phase::Overridden {
-                    state,
-                    reason: forced.map_or_else(String::new, |forced| forced.reason.clone()),
-                    actor: forced.map_or_else(String::new, |forced| forced.actor.clone()),
-                    until: snapshot.remaining_ms.map(after),
-                    beneath: beneath.map_or(Beneath::Closed, |ms| Beneath::Open { due: after(ms) }),
-                    shadow: None,
-                }
-            }
-        };
-        self.openings = snapshot.openings;
-        // One that no breaker ever had would not fit into the word, and no verdict would count any more.
-        let stored = snapshot.generation.min(MAX_RESTORED_GENERATION);
-        self.generation = self.generation.max(stored);
-        self.enter(tally, phase, Reason::Restored, now);
-        // A start with nothing to take over is not news.
-        self.moves
-            .pop_if(|step| (step.from, step.to) == (State::Closed, State::Closed));
-        // The event says "restored"; whoever asks why it is open wants the reason it once opened for.
-        if snapshot.reason.is_some() {
-            self.reason.clone_from(&snapshot.reason);
-            if let (Some((_, last)), Some(reason)) = (self.history.back_mut(), &self.reason) {
-                last.clone_from(reason);
-            }
-        }
     }
 
     /// Takes a verdict of the present generation that no window holds.
@@ -930,58 +741,6 @@ impl Control {
             reason: self.reason.clone(),
         }
     }
-
-    fn half_open_availability(&self, probes: &[Probe], now: Timestamp) -> Availability {
-        let Some(expires) = probes.iter().map(|probe| probe.expires).min() else {
-            return Availability::ProbeReady;
-        };
-        if expires <= now {
-            // Already lost: the next acquire opens it as of the deadline. Its wait is not drawn yet, so the
-            // shortest is told.
-            let next = self.openings.saturating_add(1);
-            return until_probe(expires + self.config.shortest_wait(next), now);
-        }
-        if probes.len() < self.config.max_concurrent_probes() as usize {
-            return Availability::ProbeReady;
-        }
-        // A probe may answer at any moment, at the latest at its deadline; telling only the deadline would make
-        // waiters sleep through the recovery.
-        let poll = self.config.wait_duration_in_open() / PROBE_POLLS_PER_WAIT;
-        Availability::NotBefore(poll.min(expires.saturating_since(now)))
-    }
-
-    fn ramp_availability(&self, now: Timestamp) -> Availability {
-        let Phase::Ramp {
-            step,
-            since,
-            credit,
-            first,
-            successes,
-            failures,
-        } = &self.phase
-        else {
-            return Availability::Ready;
-        };
-        let ramp = ramp(&self.config);
-        let lost = first.map(|first| first + self.config.probe_deadline());
-        if let Some(lost) = lost.filter(|lost| successes + failures == 0 && *lost <= now) {
-            let next = self.openings.saturating_add(1);
-            return until_probe(lost + self.config.shortest_wait(next), now);
-        }
-        if *successes > 0 && *since + ramp.step_duration <= now {
-            return if step + 1 < ramp.steps.len() {
-                Availability::ProbeReady
-            } else {
-                Availability::Ready
-            };
-        }
-        if credit + share(&self.config, *step) >= WHOLE {
-            Availability::ProbeReady
-        } else {
-            // The share is by count, so another caller soon has better luck.
-            Availability::NotBefore(ramp.step_duration / PROBE_POLLS_PER_WAIT)
-        }
-    }
 }
 
 /// The ramp of a breaker that is in one; a reconfiguration may have taken it away since.
@@ -996,12 +755,4 @@ fn ramp(config: &Config) -> &Ramp {
 
 fn share(config: &Config, step: usize) -> f64 {
     ramp(config).steps.get(step).copied().unwrap_or(1.0)
-}
-
-fn until_probe(due: Timestamp, now: Timestamp) -> Availability {
-    if due <= now {
-        Availability::ProbeReady
-    } else {
-        Availability::NotBefore(due.saturating_since(now))
-    }
 }
