@@ -65,6 +65,7 @@ pub(crate) fn acquire(
 
 /// How long removals and leases given up stay on record at least. A restore that was under way, or
 /// an owner that was stopped, for longer than this is not guarded against.
+#[cfg(feature = "embedded")]
 pub(crate) const ON_RECORD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a store holds of a partition that is to be restored.
