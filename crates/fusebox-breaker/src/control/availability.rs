@@ -9,7 +9,7 @@ use crate::outcome::{Availability, State};
 const PROBE_POLLS_PER_WAIT: u32 = 4;
 
 impl Control {
-    /// What [`try_acquire`](Self::try_acquire) would meet, without moving anything.
+    /// What [`acquire`](Self::acquire) would meet, without moving anything.
     pub(crate) fn availability(&self, now: Timestamp) -> Availability {
         match &self.phase {
             Phase::Closed { .. } => Availability::Ready,

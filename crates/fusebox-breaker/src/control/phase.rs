@@ -1,7 +1,8 @@
 //! The phases a breaker goes through, finer than the states it tells.
 
+use super::availability::until_probe;
 use crate::clock::Timestamp;
-use crate::control::availability::until_probe;
+
 use crate::outcome::{Availability, State};
 
 #[derive(Debug)]
