@@ -214,7 +214,7 @@ where
         let result = runtime.block_on(service.oneshot(operation));
         !matches!(
             result,
-            Err(tower_resilience_circuitbreaker::CircuitBreakerError::OpenCircuit { .. })
+            Err(tower_resilience_circuitbreaker::CircuitBreakerError::OpenCircuit)
         )
     }
 }

@@ -2,7 +2,6 @@
 
 use super::availability::until_probe;
 use crate::clock::Timestamp;
-
 use crate::outcome::{Availability, State};
 
 #[derive(Debug)]
