@@ -37,12 +37,13 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         // Rows of tests that are gone would stay.
         fs::remove_dir_all(&rows).with_context(|| format!("cannot clear {ROWS}"))?;
     }
-    run(&rows, &filters)?;
+    let outcome = run(&rows, &filters);
     let tables = tables(&rows)?;
     print!("{tables}");
     let document = format!("{INTRODUCTION}\n{}\n{tables}", machine());
     write(REPORT, &document)?;
     println!("report: {REPORT}");
+    outcome?;
     if update {
         write(DOCUMENT, &document)?;
         println!("written anew: {DOCUMENT}");
@@ -77,6 +78,10 @@ fn run(rows: &Path, filters: &[String]) -> Result<()> {
 /// Every table there are rows of, in order of their names.
 fn tables(rows: &Path) -> Result<String> {
     let mut text = String::new();
+    if !rows.exists() {
+        // Not even one test got as far as a row.
+        return Ok(text);
+    }
     for table in sorted(rows)? {
         // `head` comes before every `row`.
         for part in sorted(&table)? {
@@ -99,6 +104,9 @@ fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn write(path: &str, text: &str) -> Result<()> {
+    if let Some(dir) = Path::new(path).parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
     // One blank line at the end of a table is enough.
     let text = text.trim_end().to_owned() + "\n";
     fs::write(path, text).with_context(|| format!("cannot write {path}"))

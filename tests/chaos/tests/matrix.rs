@@ -27,7 +27,7 @@ mod redis {
     const SECTION: Section = Section {
         name: "2-matrix-redis",
         title: "One server",
-        text: "Through a store with a deadline of 1.5 s and a connect timeout of 1 s. Under \
+        text: "Where the fault leaves requests without an answer, the store's deadline is 1.5 s. Under \
                `write with a fallback`, `ok` is an acknowledgement of the store or of the owner's \
                memory; each such write was in the store once the fault was over.",
         columns: COLUMNS,

@@ -15,10 +15,12 @@ use crate::words::LONG;
 
 pub use fault::RedisFault;
 
-/// How long an operation under a fault may take: long enough for a busy machine that answers, short
-/// enough to run into.
+/// Of an operation under a fault that has no answer: short enough to run into.
 const DEADLINE: Duration = Duration::from_millis(1500);
 const CONNECT: Duration = Duration::from_millis(1000);
+
+/// Of one that has an answer, on however busy a machine.
+const ANSWERED: Duration = Duration::from_secs(20);
 
 /// A server behind a proxy, and one fault.
 #[derive(Debug)]
@@ -102,7 +104,10 @@ impl Arena for RedisArena {
 
     async fn store(&self) -> Arc<dyn StateStore> {
         let url = self.fault.url(&self.parts.server, self.parts.proxy.port());
-        self.connect(&url, DEADLINE, CONNECT).await
+        match self.fault.is_answered() {
+            true => self.connect(&url, ANSWERED, ANSWERED / 2).await,
+            false => self.connect(&url, DEADLINE, CONNECT).await,
+        }
     }
 
     async fn witness(&self) -> Arc<dyn StateStore> {

@@ -43,14 +43,15 @@ pub(super) const fn under(fault: RedisFault) -> Allowed {
             watch: &[Ok],
             fallback: &[Ok],
         },
+        // The last of several tries may be under way when the deadline comes.
         RedisFault::ReadOnly => Allowed {
-            writes: &[Unavailable],
+            writes: &[Unavailable, InDoubt],
             reads: &[Ok],
             watch: &[Ok],
             fallback: &[Ok],
         },
         RedisFault::Loading => Allowed {
-            writes: &[Unavailable],
+            writes: &[Unavailable, InDoubt],
             reads: &[Unavailable],
             watch: &[Ok],
             fallback: &[Ok],

@@ -78,6 +78,30 @@ impl RedisFault {
         }
     }
 
+    /// Whether the server, or what stands in its place, answers all the while.
+    pub(super) fn is_answered(self) -> bool {
+        match self {
+            Self::Slow
+            | Self::Sliced
+            | Self::Full
+            | Self::TooFewReplicas
+            | Self::ScriptsFlushed
+            | Self::PasswordRotated
+            | Self::RightsReduced
+            | Self::Emptied
+            | Self::TlsStranger => true,
+            Self::KilledKept
+            | Self::KilledEmpty
+            | Self::Paused
+            | Self::ResetWhileAnswering
+            | Self::RepliesSwallowed
+            | Self::ReplyLost
+            | Self::ReadOnly
+            | Self::Loading
+            | Self::TlsGone => false,
+        }
+    }
+
     pub(super) fn server(self) -> Builder {
         let server = TestServer::builder();
         match self {
