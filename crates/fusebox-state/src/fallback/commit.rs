@@ -7,12 +7,11 @@ use tokio::time::Instant;
 
 use super::config::Policy;
 use super::journal::Journal;
+use super::mirror::bytes;
 use super::owned::{Known, Owned};
 use super::reconcile::PutBack;
 use super::{Shared, mode};
-use crate::{
-    Commit, CommitOutcome, Durability, Expect, Partition, RenewOutcome, StateStore, StoreError,
-};
+use crate::{Commit, CommitOutcome, Durability, Partition, StateStore, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Times that a commit is sent again because what it met was put right. Each needs another fault.
@@ -200,140 +199,7 @@ impl Shared {
         }
     }
 
-    /// Has the mirror follow a commit that the primary took as `revision`.
-    async fn follow(
-        &self,
-        owned: &Arc<Owned>,
-        commit: &Commit,
-        revision: u64,
-    ) -> Result<(), StoreError> {
-        owned.data().known = Known {
-            revision,
-            latest: Some(commit.id()),
-        };
-        if !owned.data().is_mirrored {
-            return Ok(());
-        }
-        let mut copy = Commit::new(commit.id());
-        if let Some(fence) = commit.fence() {
-            copy = copy.fenced(fence.clone());
-        }
-        for change in commit.changes() {
-            copy = match &change.value {
-                Some(value) => copy.put(change.key.clone(), change.expect, value.clone()),
-                None => copy.delete(change.key.clone(), change.expect),
-            };
-        }
-        let followed = self.mirror.commit(&owned.partition, copy).await?;
-        let made = match followed {
-            CommitOutcome::Applied { revision, .. } => revision,
-            _ => 0,
-        };
-        let bytes = {
-            let mut data = owned.data();
-            data.bytes += bytes(commit);
-            data.bytes
-        };
-        // More than fits is measured exactly before it is given up: writing a key again takes no
-        // more room.
-        if (made != revision || !self.holding.has_room(owned, bytes))
-            && !self.look_anew(owned).await.unwrap_or(false)
-        {
-            // The commit stands. What the owner knows will be looked up with the next lease.
-            owned.data().is_mirrored = false;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn renew_owned(
-        &self,
-        owned: &Arc<Owned>,
-        ttl: Duration,
-    ) -> Result<RenewOutcome, StoreError> {
-        let is_waiting = owned.data().pending > 0;
-        if self.mode.is_away() || is_waiting {
-            let goes_on = self.config.past_lease && !self.fails_closed();
-            return match goes_on {
-                true => Ok(RenewOutcome::Renewed),
-                false => Err(self.mode.away("renew")),
-            };
-        }
-        let sent = Instant::now();
-        let renew = self.primary.renew(&owned.partition, &owned.fence, ttl);
-        match self.ask("renew", renew).await? {
-            RenewOutcome::Lost { current_epoch } if owned.data().is_mirrored => {
-                let _turn = owned.turn().await;
-                owned.data().ttl = ttl;
-                match self.put_back(owned).await? {
-                    PutBack::Done => Ok(RenewOutcome::Renewed),
-                    PutBack::Lost { .. } => Ok(RenewOutcome::Lost { current_epoch }),
-                }
-            }
-            RenewOutcome::Lost { current_epoch } => {
-                self.forget(owned);
-                Ok(RenewOutcome::Lost { current_epoch })
-            }
-            outcome => {
-                owned.data().lease_lasts(sent, ttl);
-                let _ = self
-                    .mirror
-                    .renew(&owned.partition, &owned.fence, ttl)
-                    .await?;
-                Ok(outcome)
-            }
-        }
-    }
-
-    pub(super) async fn release_owned(
-        &self,
-        owned: &Arc<Owned>,
-    ) -> Result<RenewOutcome, StoreError> {
-        let _turn = owned.turn().await;
-        if owned.data().pending > 0 {
-            owned.data().release = true;
-            return Ok(RenewOutcome::Released);
-        }
-        let release = self.primary.release(&owned.partition, &owned.fence);
-        let outcome = self.ask("release", release).await?;
-        self.forget(owned);
-        Ok(outcome)
-    }
-
-    pub(super) async fn expire_owned(
-        &self,
-        owned: &Arc<Owned>,
-        ttl: Option<Duration>,
-    ) -> Result<bool, StoreError> {
-        let _turn = owned.turn().await;
-        if owned.data().pending > 0 {
-            owned.data().expire = Some(ttl);
-            return Ok(true);
-        }
-        let expire = self.primary.expire(&owned.partition, ttl);
-        let found = self.ask("expire", expire).await?;
-        if ttl == Some(Duration::ZERO) {
-            self.forget(owned);
-        }
-        Ok(found)
-    }
-
-    fn fails_closed(&self) -> bool {
+    pub(super) fn fails_closed(&self) -> bool {
         matches!(self.config.policy, Policy::FailClosed)
     }
-
-    pub(super) async fn mirrored(&self, partition: &Partition) -> Result<crate::Image, StoreError> {
-        let image = self.mirror.image(partition).await?;
-        Ok(image.unwrap_or_default())
-    }
-}
-
-/// Bytes that a commit adds at most.
-fn bytes(commit: &Commit) -> usize {
-    let change = |change: &crate::Change| match (&change.value, change.expect) {
-        (Some(value), Expect::Absent | Expect::Any | Expect::Version(_)) => {
-            change.key.as_str().len() + value.len()
-        }
-        (None, _) => 0,
-    };
-    commit.changes().iter().map(change).sum()
 }

@@ -7,10 +7,13 @@ mod forks;
 mod journal;
 #[cfg(feature = "embedded")]
 mod journal_dir;
+mod lease;
+mod mirror;
 mod mode;
 mod owned;
 mod reconcile;
 mod record;
+mod status;
 mod supervisor;
 
 use std::fmt;

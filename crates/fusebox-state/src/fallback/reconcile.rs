@@ -7,10 +7,7 @@ use tokio::time::Instant;
 
 use super::owned::{Known, Owned};
 use super::{Shared, forks, mode};
-use crate::{
-    Durability, GiveUpOutcome, Image, Lease, LeaseMark, Restore, RestoreOutcome, StoreError,
-    StoreId, StoreStatus,
-};
+use crate::{GiveUpOutcome, Image, LeaseMark, Restore, RestoreOutcome, StoreError, StoreId};
 
 /// Times that a partition is put back because something changed meanwhile.
 const TRIES: u32 = 4;
@@ -30,94 +27,10 @@ impl Shared {
         *self.known() = Some(id);
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<StoreId>> {
+    pub(super) fn known(&self) -> std::sync::MutexGuard<'_, Option<StoreId>> {
         self.known
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Takes in a partition that was just acquired; answers the lease if somebody else has it by now.
-    pub(super) async fn hold(&self, owned: Arc<Owned>) -> Result<Option<Lease>, StoreError> {
-        let _turn = owned.turn().await;
-        owned.data().store = self.known().clone();
-        self.mirror.drop_partition(&owned.partition);
-        if !self.look_anew(&owned).await?
-            && let Some(lease) = self.primary.lease(&owned.partition).await?
-        {
-            return Ok(Some(lease));
-        }
-        for partition in self.holding.insert(Arc::clone(&owned)) {
-            self.mirror.drop_partition(&partition);
-        }
-        Ok(None)
-    }
-
-    /// Has the mirror show what the primary has under the owner's lease, if that goes on from what
-    /// the owner knows. Answers whether it does; if not, everything stays as it is.
-    pub(super) async fn look_anew(&self, owned: &Arc<Owned>) -> Result<bool, StoreError> {
-        let partition = &owned.partition;
-        let image = match self.primary.image(partition).await {
-            Ok(Some(image)) => image,
-            Ok(None) => return Ok(false),
-            Err(StoreError::TooLarge { .. }) => {
-                return self.look_without_mirror(owned, false).await;
-            }
-            Err(error) => {
-                if mode::is_away(&error) {
-                    self.mode.suspect(&error);
-                }
-                return Err(error);
-            }
-        };
-        let known = owned.data().known;
-        let goes_on = known
-            .latest
-            .is_none_or(|latest| image.writes.iter().any(|write| write.id == latest));
-        if image.lease != Some(LeaseMark::from(&owned.fence)) || !goes_on {
-            return Ok(false);
-        }
-        let bytes = image.bytes();
-        if !self.holding.has_room(owned, bytes) {
-            return self.look_without_mirror(owned, true).await;
-        }
-        let (ttl, known) = (owned.data().ttl, Known::of(&image));
-        let copy = Restore::new(owned.fence.clone(), &*owned.owner, ttl, image);
-        self.mirror.put(partition, copy);
-        let mut data = owned.data();
-        data.is_mirrored = true;
-        data.known = known;
-        data.bytes = bytes;
-        Ok(true)
-    }
-
-    /// For a partition that does not fit: where it is is all that is known. That it goes on from what
-    /// was known before is `certain`, or holds if nothing has changed.
-    async fn look_without_mirror(
-        &self,
-        owned: &Arc<Owned>,
-        certain: bool,
-    ) -> Result<bool, StoreError> {
-        let Some(head) = self.primary.head(&owned.partition).await? else {
-            return Ok(false);
-        };
-        let lease = head.lease.as_ref().map(LeaseMark::from);
-        if lease != Some(LeaseMark::from(&owned.fence)) {
-            return Ok(false);
-        }
-        let found = Known {
-            revision: head.revision,
-            latest: head.latest,
-        };
-        let mut data = owned.data();
-        if !certain && data.known.latest.is_some() && data.known != found {
-            return Ok(false);
-        }
-        data.is_mirrored = false;
-        data.bytes = 0;
-        data.known = found;
-        drop(data);
-        self.mirror.drop_partition(&owned.partition);
-        Ok(true)
     }
 
     /// Compares one partition with the primary and puts it right.
@@ -295,59 +208,5 @@ impl Shared {
         };
         let theirs = self.primary.image(&owned.partition).await?;
         Ok(theirs.is_some_and(|theirs| theirs.writes.contains(last)))
-    }
-
-    /// It is not owned through this handle any more.
-    pub(super) fn forget(&self, owned: &Arc<Owned>) {
-        owned.data().is_mirrored = false;
-        if self.holding.remove(owned) {
-            self.mirror.drop_partition(&owned.partition);
-        }
-    }
-
-    pub(super) fn status(&self) -> StoreStatus {
-        let now = Instant::now();
-        let (mode, since, cause) = self.mode.since();
-        let mut status = StoreStatus::healthy(self.primary.describe().durability);
-        (status.mode, status.since, status.cause) = (mode, since, cause);
-        if self.mode.is_away() {
-            status.durability = self.local_durability();
-        }
-        let owned = self.holding.all();
-        status.owned = owned.len();
-        for owned in owned {
-            let data = owned.data();
-            status.unmirrored += usize::from(!data.is_mirrored);
-            if data.pending == 0 {
-                continue;
-            }
-            status.pending_partitions += 1;
-            status.pending_commits += data.pending;
-            status.pending_bytes += data.bytes as u64;
-            let is_volatile = data
-                .journal
-                .as_ref()
-                .is_none_or(|(journal, _)| journal.durability() == Durability::Volatile);
-            if is_volatile {
-                status.at_risk += data.pending;
-            }
-            let age = data.pending_since.map(|since| now - since);
-            status.oldest_pending = status.oldest_pending.max(age);
-            let left = data.valid_until.saturating_duration_since(now);
-            let shortest = status.lease_valid_for.unwrap_or(left);
-            status.lease_valid_for = Some(shortest.min(left));
-        }
-        let table = self.holding.table();
-        (status.restored, status.forks) = (table.restored, table.forks);
-        status
-    }
-
-    fn local_durability(&self) -> Option<Durability> {
-        use super::config::Policy;
-        match (&self.config.policy, &self.journal) {
-            (Policy::FailClosed, _) => None,
-            (_, Some(journal)) => Some(journal.durability()),
-            (_, None) => Some(Durability::Volatile),
-        }
     }
 }
