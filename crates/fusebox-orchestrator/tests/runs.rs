@@ -213,6 +213,30 @@ async fn without_waiting_the_run_ends_as_waiting_says_when_and_resumes() {
     assert_eq!(second.processes, 2);
 }
 
+/// A run that met an open breaker at its first step once ended without a word on what that held back.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_meets_an_open_breaker_and_does_not_wait_tells_whom_it_shields() {
+    let store = Arc::new(MemoryStore::new());
+    let ((_, a), (b_calls, b)) = (ok("a"), ok("b"));
+    let engine = Engine::builder(store.clone())
+        .agent(a, touchy())
+        .agent(b, touchy())
+        .build()
+        .unwrap();
+    engine.breaker("a").unwrap().trip("by hand");
+    let report = engine
+        .run(&chain(&["a", "b"], 60), named("r").without_waiting())
+        .await
+        .unwrap();
+    assert_eq!(report.status, RunStatus::Waiting);
+    assert_eq!(b_calls.load(Ordering::SeqCst), 0);
+    let events = load_events(&*store, &run_id("r")).await.unwrap();
+    let shielded = events.iter().filter(|event| {
+        matches!(&event.event, EventKind::StepShielded { step, by } if step == "b" && by == "a")
+    });
+    assert_eq!(shielded.count(), 1, "{events:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_longer_than_the_objective_fails_the_run_and_never_completes_it() {
     let ((_, a), (c_calls, c)) = (ok("a"), ok("c"));

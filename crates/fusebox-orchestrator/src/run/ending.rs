@@ -117,7 +117,11 @@ impl Run {
             live.record.status = StepStatus::Shielded;
             live.record.reason = Some(format!("required step `{by}` is waiting"));
             let record = live.record.clone();
+            let is_told = std::mem::replace(&mut live.shield_told, true);
             self.changes.steps.push(record);
+            if !is_told {
+                self.tell(EventKind::StepShielded { step: name, by });
+            }
         }
     }
 
