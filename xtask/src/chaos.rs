@@ -57,11 +57,13 @@ fn run(rows: &Path, filters: &[String]) -> Result<()> {
     println!("test server: {default}");
     all.report();
     // Named one by one: what runs long does not run by default.
-    let targets = [
-        "--lib", "--test", "damage", "--test", "matrix", "--test", "history", "--test", "whole",
-    ];
+    let targets = ["controls", "damage", "history", "matrix", "whole"];
     let mut test = cmd::cargo(["test", "--package", PACKAGE, "--no-fail-fast"]);
-    test.args(targets).arg("--").args(filters);
+    test.arg("--lib");
+    for target in targets {
+        test.args(["--test", target]);
+    }
+    test.arg("--").args(filters);
     test.env(ENV, &default.path).env(ENV_ALL, all.variable());
     test.env(ENV_ROWS, rows);
     let (counts, passed) = cmd::run_counted(&mut test)?;

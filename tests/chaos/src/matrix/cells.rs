@@ -19,8 +19,11 @@ const BOUND: Duration = Duration::from_secs(30);
 /// A lease to be made longer, and long enough not to run out meanwhile.
 const SHORTER: Duration = Duration::from_secs(300);
 
-/// Runs one cell on a partition of its own.
-pub(super) async fn run(arena: &dyn Arena, operation: Operation) -> (Answer, Duration) {
+/// Runs one cell on a partition of its own: what was answered, and how long that took.
+///
+/// # Panics
+/// If something that must hold does not.
+pub async fn run(arena: &dyn Arena, operation: Operation) -> (Answer, Duration) {
     static CELL: AtomicU64 = AtomicU64::new(0);
     let number = CELL.fetch_add(1, Ordering::Relaxed);
     let at = partition(&format!("{}-{number}", operation.name()));

@@ -21,6 +21,7 @@ mod table;
 pub use self::redis::{RedisArena, RedisFault};
 pub use answer::Answer;
 pub use arena::{Allowed, Arena, Keeps};
+pub use cells::run as cell;
 pub use cluster::{ClusterArena, ClusterFault};
 pub use files::{ENV_LOCK, FileArena, FileFault, hold_lock};
 pub use operation::Operation;

@@ -78,10 +78,10 @@ impl RedisArena {
     }
 
     /// Servers are told what to do by blocking calls.
-    async fn do_(&self, work: fn(RedisFault, &Parts)) {
+    async fn told(&self, work: fn(RedisFault, &Parts)) {
         let (fault, parts) = (self.fault, Arc::clone(&self.parts));
         let done = tokio::task::spawn_blocking(move || work(fault, &parts));
-        done.await.expect("the fault is done");
+        done.await.expect("the servers do as they are told");
     }
 }
 
@@ -115,7 +115,7 @@ impl Arena for RedisArena {
     }
 
     async fn begin(&self, _at: &Partition) {
-        self.do_(|fault, parts| {
+        self.told(|fault, parts| {
             parts.held().requests = parts.proxy.requests();
             fault.begin(parts);
         })
@@ -123,11 +123,11 @@ impl Arena for RedisArena {
     }
 
     async fn strike(&self, _at: &Partition) {
-        self.do_(RedisFault::strike).await;
+        self.told(RedisFault::strike).await;
     }
 
     async fn end(&self, _at: &Partition) {
-        self.do_(RedisFault::end).await;
+        self.told(RedisFault::end).await;
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fusebox_state::{AcquireOutcome, LeaseRequest, open};
 use fusebox_test_server::TestServer;
 
 use crate::backend::started;
-use crate::words::{acquire, bounded, partition, put, until_answered};
+use crate::words::{LONG, acquire, bounded, partition, put, until_answered};
 
 /// The variable that names the owner's store.
 pub const ENV_OWNER: &str = "FUSEBOX_CHAOS_OWNER";
@@ -42,7 +42,7 @@ pub async fn stopped(test: &str) -> [String; 2] {
         .any(|line| line.contains(READY));
     assert!(ready, "the other process does not own anything");
 
-    owner.signal("STOP");
+    owner.stop();
     // What it is to do next waits for it: it will not look at its lease before.
     let mut told = owner.0.stdin.take().expect("piped");
     told.write_all(b"\n").expect("a pipe takes a line");
@@ -100,6 +100,27 @@ pub async fn own_until_told(url: &str) {
 struct Owner(Child);
 
 impl Owner {
+    /// Stops the process and returns when it has: the signal takes its time to reach every thread.
+    fn stop(&self) {
+        self.signal("STOP");
+        let began = Instant::now();
+        while !self.has_stopped() {
+            assert!(began.elapsed() < LONG, "the other process does not stop");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether all threads are in state `T`, which stands behind the name in parentheses.
+    fn has_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id()));
+        threads.expect("it runs").all(|thread| {
+            let stat = std::fs::read_to_string(thread.expect("it runs").path().join("stat"));
+            let stat = stat.unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.0.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
