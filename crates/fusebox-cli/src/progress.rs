@@ -294,6 +294,7 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             format!("{step} waits {}: {reason}", time(*due_in_ms))
         }
         EventKind::StepShielded { step, by } => format!("{step} shielded by {by}"),
+        EventKind::StepRouted { step, reason, .. } => format!("{step}: {reason}"),
         EventKind::StepEnded {
             step,
             status: StepStatus::Shielded,

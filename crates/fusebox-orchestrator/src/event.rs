@@ -80,6 +80,15 @@ pub enum EventKind {
         /// The unavailable step that shields it.
         by: String,
     },
+    /// It is decided whether a step with conditions runs.
+    StepRouted {
+        /// The step.
+        step: String,
+        /// Whether it does.
+        taken: bool,
+        /// What was asked and what was found.
+        reason: String,
+    },
     /// A step is settled and its record committed.
     StepEnded {
         /// The step.

@@ -86,5 +86,6 @@ pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
-    DEFAULT_OBJECTIVE, OnUnavailable, Step, Workflow, WorkflowBuilder, WorkflowError,
+    Condition, DEFAULT_OBJECTIVE, Join, OnUnavailable, Predicate, Step, Test, Workflow,
+    WorkflowBuilder, WorkflowError,
 };

@@ -14,7 +14,9 @@ use crate::status::{RunStatus, StepStatus};
 use crate::workflow::Workflow;
 
 /// The format this version writes. An older one is read; a newer one is refused with a clear error.
-pub const JOURNAL_FORMAT: u32 = 1;
+///
+/// 2 knows of steps that are not taken, and of what a step was given.
+pub const JOURNAL_FORMAT: u32 = 2;
 
 /// The head of a run's journal: how the run stands, rewritten with every commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,9 +76,24 @@ pub struct StepRecord {
     pub output_sha256: Option<String>,
     /// The output's length in bytes.
     pub output_bytes: Option<u64>,
+    /// Whether its conditions held, once that is decided; a resume does not ask again. `false` too
+    /// where it requires steps that were not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<bool>,
+    /// The required steps whose outputs it was given, where its join let it start without all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<String>>,
     /// Its agent's worst outage against its objective, as of the last end of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto: Option<RtoEntry>,
+}
+
+impl StepRecord {
+    /// Whether the step is skipped because a condition did not hold, its own or one upstream: nothing
+    /// went wrong.
+    pub fn is_left_out(&self) -> bool {
+        self.status == StepStatus::Skipped && self.taken == Some(false)
+    }
 }
 
 /// A breaker's state as the journal keeps it.

@@ -6,6 +6,7 @@
 mod call;
 mod ending;
 mod resume;
+mod route;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -112,6 +113,8 @@ pub(crate) struct Run {
     steps: BTreeMap<String, Live>,
     /// What the next commit writes.
     changes: Changes,
+    /// Whether a step was settled, or waits, since the steps behind it were last looked at.
+    unrouted: bool,
     /// The steps whose last commit was not acknowledged.
     unsure: Vec<String>,
     begun: Instant,
@@ -159,6 +162,7 @@ impl Run {
             deadline: begun + settings.objective,
             workflow: Arc::new(workflow),
             changes: Changes::default(),
+            unrouted: false,
             unsure: Vec::new(),
             tasks: JoinSet::new(),
             steps_of_tasks: HashMap::new(),
@@ -193,11 +197,15 @@ impl Run {
     async fn work(&mut self, lease_lost: CancellationToken) -> Result<(), Interrupted> {
         loop {
             self.absorb_transitions();
-            self.shield();
+            self.route();
             let ready = self.take_ready();
             self.flush().await?;
             for step in ready {
                 self.spawn(&step);
+            }
+            // Turned away at the gate: that may decide about the steps behind.
+            if self.unrouted {
+                continue;
             }
             if self.is_over() {
                 return Ok(());
@@ -324,6 +332,7 @@ impl Run {
             };
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
+        self.unrouted = true;
         let live = self.live(name);
         live.due = Some(now + wait);
         live.record.status = StepStatus::Waiting;
@@ -338,6 +347,7 @@ impl Run {
     }
 
     fn settle(&mut self, name: &str, status: StepStatus, reason: Option<String>) {
+        self.unrouted = true;
         let live = self.live(name);
         live.due = None;
         live.record.status = status;
@@ -355,50 +365,6 @@ impl Run {
         self.tell(ended);
     }
 
-    /// Settles every step that requires one without an output, and tells of those that must wait for one.
-    ///
-    /// Read-only towards the agents: a shielded agent is neither called nor charged.
-    fn shield(&mut self) {
-        let workflow = Arc::clone(&self.workflow);
-        // Topological order makes one pass transitive.
-        for step in workflow.steps() {
-            if self.steps[step.name()].record.status != StepStatus::Pending {
-                continue;
-            }
-            let lacking = step.required().iter().find(|up| {
-                let status = self.steps[*up].record.status;
-                status.is_settled() && !status.has_output()
-            });
-            if let Some(up) = lacking {
-                let upstream = &self.steps[up].record;
-                let reason = match (&upstream.status, &upstream.reason) {
-                    (StepStatus::Shielded, Some(reason)) => reason.clone(),
-                    (status, _) => format!("required step `{up}` {status}"),
-                };
-                self.settle(step.name(), StepStatus::Shielded, Some(reason));
-            } else if let Some(by) = self.held_back_by(step) {
-                let live = self.live(step.name());
-                if !std::mem::replace(&mut live.shield_told, true) {
-                    self.tell(EventKind::StepShielded {
-                        step: step.name().to_owned(),
-                        by,
-                    });
-                }
-            }
-        }
-    }
-
-    /// The waiting step that a pending one depends on, directly or through others.
-    fn held_back_by(&self, step: &Step) -> Option<String> {
-        step.required()
-            .iter()
-            .find_map(|up| match self.steps[up].record.status {
-                StepStatus::Waiting => Some(up.clone()),
-                StepStatus::Pending => self.held_back_by(self.workflow.step(up)?),
-                _ => None,
-            })
-    }
-
     /// Marks every step that can start now as running. The caller commits, then spawns them: the
     /// count of executions is durable before the agent is called.
     fn take_ready(&mut self) -> Vec<String> {
@@ -407,7 +373,7 @@ impl Run {
         for step in workflow.steps() {
             let live = &self.steps[step.name()];
             let turn = match live.record.status {
-                StepStatus::Pending => self.has_inputs(step),
+                StepStatus::Pending => self.is_ready(step),
                 StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
                 _ => false,
             };
@@ -432,16 +398,6 @@ impl Run {
             ready.push(step.name().to_owned());
         }
         ready
-    }
-
-    fn has_inputs(&self, step: &Step) -> bool {
-        step.required()
-            .iter()
-            .all(|up| self.steps[up].record.status.has_output())
-            && step
-                .optionals()
-                .iter()
-                .all(|up| self.steps[up].record.status.is_settled())
     }
 
     /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
@@ -522,9 +478,9 @@ impl Run {
     fn task_input(&self, step: &Step) -> Value {
         let mut upstream = serde_json::Map::new();
         let mut missing = serde_json::Map::new();
-        for name in step.required().iter().chain(step.optionals()) {
+        for name in step.upstream() {
             let live = &self.steps[name];
-            match &live.output {
+            match self.given(step, name) {
                 Some(output) => upstream.insert(name.clone(), Value::clone(output)),
                 None => missing.insert(name.clone(), json!(live.record.reason)),
             };

@@ -1,107 +1,20 @@
 //! The graph of a workflow: steps, what they need, and the checks that hold before anything starts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+mod condition;
+mod draw;
+mod join;
+mod step;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::condition::{Condition, Predicate, Test};
+pub use self::join::Join;
+pub(crate) use self::join::{Readiness, Tally};
+pub use self::step::{OnUnavailable, Step};
 use crate::digest::sha256_hex;
-
-/// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum OnUnavailable {
-    /// Wait for the agent as long as the run's objective allows, then fail. The default.
-    #[default]
-    Wait,
-    /// Fail at once.
-    Fail,
-    /// Do without: steps that name it `optional` go on, the run ends degraded at best.
-    Skip,
-}
-
-/// One node of the graph: an agent to call, and the steps whose outputs it takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    name: String,
-    agent: String,
-    requires: Vec<String>,
-    optional: Vec<String>,
-    on_unavailable: OnUnavailable,
-}
-
-impl Step {
-    /// A step called `name` that calls the agent of the same name and needs nothing.
-    pub fn new(name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self {
-            agent: name.clone(),
-            name,
-            requires: Vec::new(),
-            optional: Vec::new(),
-            on_unavailable: OnUnavailable::default(),
-        }
-    }
-
-    /// Calls `agent` instead of the agent that has the step's name.
-    #[must_use]
-    pub fn with_agent(mut self, agent: impl Into<String>) -> Self {
-        self.agent = agent.into();
-        self
-    }
-
-    /// Takes the outputs of these steps and does not start without them.
-    #[must_use]
-    pub fn requires<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
-        self.requires.extend(steps.into_iter().map(Into::into));
-        self
-    }
-
-    /// Takes the outputs of these steps where they exist, and starts once each is settled.
-    #[must_use]
-    pub fn optional<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
-        self.optional.extend(steps.into_iter().map(Into::into));
-        self
-    }
-
-    /// What to do while the agent is not available. Defaults to [`OnUnavailable::Wait`].
-    #[must_use]
-    pub fn on_unavailable(mut self, policy: OnUnavailable) -> Self {
-        self.on_unavailable = policy;
-        self
-    }
-
-    /// Its name, unique in the workflow.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The agent it calls.
-    pub fn agent(&self) -> &str {
-        &self.agent
-    }
-
-    /// The steps it cannot do without.
-    pub fn required(&self) -> &[String] {
-        &self.requires
-    }
-
-    /// The steps it takes where they exist.
-    pub fn optionals(&self) -> &[String] {
-        &self.optional
-    }
-
-    /// What it does while its agent is not available.
-    pub fn unavailable_policy(&self) -> OnUnavailable {
-        self.on_unavailable
-    }
-
-    fn upstream(&self) -> impl Iterator<Item = &String> {
-        self.requires.iter().chain(&self.optional)
-    }
-}
 
 /// A checked graph of steps: names are unique, every edge has two ends, there is no cycle.
 ///
@@ -225,34 +138,6 @@ impl Workflow {
         }
         lines
     }
-
-    /// The graph as a Mermaid flow chart; dashed arrows are optional edges.
-    pub fn to_mermaid(&self) -> String {
-        let mut text = String::from("flowchart TD\n");
-        for (index, step) in self.steps.iter().enumerate() {
-            let label = if step.agent == step.name {
-                step.name.clone()
-            } else {
-                format!("{} ({})", step.name, step.agent)
-            };
-            let _ = writeln!(text, "    s{index}[\"{}\"]", label.replace('"', "#quot;"));
-        }
-        let index_of: BTreeMap<&str, usize> = self
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| (step.name.as_str(), index))
-            .collect();
-        for (index, step) in self.steps.iter().enumerate() {
-            for from in &step.requires {
-                let _ = writeln!(text, "    s{} --> s{index}", index_of[from.as_str()]);
-            }
-            for from in &step.optional {
-                let _ = writeln!(text, "    s{} -.-> s{index}", index_of[from.as_str()]);
-            }
-        }
-        text
-    }
 }
 
 /// Collects the steps of a [`Workflow`].
@@ -298,6 +183,8 @@ impl WorkflowBuilder {
         }
         check_names(&self.steps)?;
         check_edges(&self.steps)?;
+        self.steps.iter().try_for_each(check_join)?;
+        self.steps.iter().try_for_each(check_conditions)?;
         let steps = topological(self.steps)?;
         let outputs = if self.outputs.is_empty() {
             sinks(&steps)
@@ -361,6 +248,46 @@ pub enum WorkflowError {
         /// What it names twice.
         upstream: String,
     },
+    /// A join has nothing to choose from.
+    #[error(
+        "step `{step}` has a join and requires nothing; name the steps it chooses from under `requires`"
+    )]
+    JoinOfNothing {
+        /// The step.
+        step: String,
+    },
+    /// A quorum that is always or never there.
+    #[error(
+        "step `{step}` needs {quorum} of {required} required steps; give a quorum from 1 to {required}"
+    )]
+    BadQuorum {
+        /// The step.
+        step: String,
+        /// How many it asks for.
+        quorum: u32,
+        /// How many it requires.
+        required: usize,
+    },
+    /// A condition asks a step that is not upstream.
+    #[error(
+        "step `{step}` asks the output of `{asked}`, which is neither under its `requires` nor under its `optional`"
+    )]
+    ConditionOffEdge {
+        /// The step with the condition.
+        step: String,
+        /// The step it asks.
+        asked: String,
+    },
+    /// A place is no JSON Pointer.
+    #[error(
+        "step `{step}`: `{pointer}` is not a JSON Pointer; begin it with `/`, as in `/items/0/price`, or leave it empty for the whole output"
+    )]
+    BadPointer {
+        /// The step.
+        step: String,
+        /// What was given.
+        pointer: String,
+    },
     /// Steps wait for each other.
     #[error("the steps wait for each other: {}; remove one of these edges", .steps.join(" -> "))]
     Cycle {
@@ -408,6 +335,45 @@ fn check_edges(steps: &[Step]) -> Result<(), WorkflowError> {
         }
     }
     Ok(())
+}
+
+fn check_join(step: &Step) -> Result<(), WorkflowError> {
+    let (name, required) = (step.name.clone(), step.requires.len());
+    match step.join {
+        Join::All => Ok(()),
+        _ if required == 0 => Err(WorkflowError::JoinOfNothing { step: name }),
+        Join::Quorum(quorum) if quorum == 0 || quorum as usize > required => {
+            Err(WorkflowError::BadQuorum {
+                step: name,
+                quorum,
+                required,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_conditions(step: &Step) -> Result<(), WorkflowError> {
+    for condition in &step.when {
+        if !step.upstream().any(|up| up == condition.step()) {
+            return Err(WorkflowError::ConditionOffEdge {
+                step: step.name.clone(),
+                asked: condition.step().to_owned(),
+            });
+        }
+        check_pointer(step, condition.predicate().at())?;
+    }
+    Ok(())
+}
+
+fn check_pointer(step: &Step, pointer: &str) -> Result<(), WorkflowError> {
+    if condition::is_pointer(pointer) {
+        return Ok(());
+    }
+    Err(WorkflowError::BadPointer {
+        step: step.name.clone(),
+        pointer: pointer.to_owned(),
+    })
 }
 
 /// Kahn's algorithm, keeping the given order among steps that are free at the same time.
@@ -466,116 +432,4 @@ fn sinks(steps: &[Step]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_objective_below_a_millisecond_is_not_zero() {
-        let workflow = Workflow::builder("w")
-            .step(Step::new("a"))
-            .objective(Duration::from_micros(500));
-        let workflow = workflow.build().expect("it is good");
-        assert_eq!(workflow.objective(), Duration::from_millis(1));
-    }
-
-    #[test]
-    fn a_stored_workflow_keeps_its_order_and_is_refused_if_an_edge_leads_nowhere() {
-        let workflow = Workflow::builder("w")
-            .step(Step::new("b").requires(["a"]))
-            .step(Step::new("c"))
-            .step(Step::new("a"))
-            .build()
-            .expect("it is good");
-        let stored = serde_json::to_string(&workflow).expect("it can be written");
-        let read: Workflow = serde_json::from_str(&stored).expect("it was written");
-        assert_eq!(read, workflow);
-        let damaged = stored.replace("\"requires\":[\"a\"]", "\"requires\":[\"z\"]");
-        let error = serde_json::from_str::<Workflow>(&damaged).expect_err("damaged");
-        assert!(error.to_string().contains("takes from `z`"), "{error}");
-    }
-
-    #[test]
-    fn a_cycle_is_named_in_the_direction_of_the_edges() {
-        let error = Workflow::builder("w")
-            .step(Step::new("a").requires(["c"]))
-            .step(Step::new("b").requires(["a"]))
-            .step(Step::new("c").requires(["b"]))
-            .build()
-            .unwrap_err();
-        let WorkflowError::Cycle { steps } = error else {
-            panic!("{error}")
-        };
-        assert_eq!(steps.len(), 4);
-        for pair in steps.windows(2) {
-            let follows = [("a", "b"), ("b", "c"), ("c", "a")];
-            assert!(
-                follows.contains(&(pair[0].as_str(), pair[1].as_str())),
-                "{steps:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn steps_come_out_after_what_they_take_from() {
-        let workflow = Workflow::builder("w")
-            .step(Step::new("c").requires(["b"]).optional(["a"]))
-            .step(Step::new("b").requires(["a"]))
-            .step(Step::new("a"))
-            .build()
-            .unwrap();
-        let names: Vec<_> = workflow.steps().iter().map(Step::name).collect();
-        assert_eq!(names, ["a", "b", "c"]);
-        assert_eq!(workflow.outputs(), ["c"]);
-    }
-
-    #[test]
-    fn the_fingerprint_follows_the_definition() {
-        let make = |policy| {
-            Workflow::builder("w")
-                .step(Step::new("a").on_unavailable(policy))
-                .build()
-                .unwrap()
-        };
-        let (wait, fail) = (make(OnUnavailable::Wait), make(OnUnavailable::Fail));
-        assert_eq!(wait.fingerprint(), make(OnUnavailable::Wait).fingerprint());
-        assert_ne!(wait.fingerprint(), fail.fingerprint());
-        assert_eq!(wait.differences(&fail), ["step `a`: changed"]);
-    }
-
-    #[test]
-    fn dangling_and_doubled_edges_are_refused_by_name() {
-        let dangling = Workflow::builder("w")
-            .step(Step::new("a").requires(["x"]))
-            .build()
-            .unwrap_err();
-        assert_eq!(
-            dangling,
-            WorkflowError::UnknownUpstream {
-                step: "a".into(),
-                upstream: "x".into()
-            }
-        );
-        let doubled = Workflow::builder("w")
-            .step(Step::new("a"))
-            .step(Step::new("b").requires(["a"]).optional(["a"]))
-            .build()
-            .unwrap_err();
-        assert_eq!(
-            doubled,
-            WorkflowError::DuplicateEdge {
-                step: "b".into(),
-                upstream: "a".into()
-            }
-        );
-    }
-
-    #[test]
-    fn a_drawing_shows_optional_edges_dashed() {
-        let workflow = Workflow::builder("w")
-            .step(Step::new("a"))
-            .step(Step::new("b").optional(["a"]))
-            .build()
-            .unwrap();
-        assert!(workflow.to_mermaid().contains("s0 -.-> s1"));
-    }
-}
+mod tests;

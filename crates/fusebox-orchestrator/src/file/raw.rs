@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::InputSpec;
-use crate::workflow::OnUnavailable;
+use crate::workflow::{Join, OnUnavailable};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +105,25 @@ pub(super) struct RawStep {
     #[serde(default)]
     pub(super) optional: Vec<Spanned<String>>,
     pub(super) on_unavailable: Option<OnUnavailable>,
+    pub(super) join: Option<Spanned<Join>>,
+    #[serde(default)]
+    pub(super) when: Vec<Spanned<RawCondition>>,
+}
+
+/// What is asked of a place in an output; `step` names whose, where that is not clear.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCondition {
+    pub(super) step: Option<Spanned<String>>,
+    pub(super) at: Option<Spanned<String>>,
+    pub(super) exists: Option<bool>,
+    pub(super) equals: Option<toml::Value>,
+    pub(super) not_equals: Option<toml::Value>,
+    pub(super) one_of: Option<Vec<toml::Value>>,
+    pub(super) greater: Option<toml::Value>,
+    pub(super) at_least: Option<toml::Value>,
+    pub(super) less: Option<toml::Value>,
+    pub(super) at_most: Option<toml::Value>,
 }
 
 /// A duration as text with its unit.

@@ -164,3 +164,76 @@ fn no_text_makes_the_reader_panic() {
         }
     }
 }
+
+/// The good file with a third step that has `fields`.
+fn third(fields: &str) -> String {
+    format!("{GOOD}\n[[step]]\nname = \"c\"\nagent = \"b\"\n{fields}\n")
+}
+
+#[test]
+fn joins_and_conditions_are_read() {
+    use crate::workflow::{Join, Test};
+
+    let fields = "requires = [\"a\", \"b\"]\njoin = { quorum = 1 }\n\
+                  when = [{ step = \"a\", at = \"/n\", at_least = 3 }, { step = \"b\", equals = [1, \"x\"] }]";
+    let file = WorkflowFile::parse("f.toml", &third(fields)).unwrap();
+    let step = file.workflow.step("c").unwrap();
+    assert_eq!(step.join_rule(), Join::Quorum(1));
+    assert_eq!(
+        step.conditions()[0].predicate().test(),
+        &Test::AtLeast(3.into())
+    );
+    assert_eq!(step.conditions()[1].to_string(), "b = [1,\"x\"]");
+    for (text, join) in [
+        ("any", Join::Any),
+        ("all", Join::All),
+        ("all_settled", Join::AllSettled),
+    ] {
+        let fields = format!("requires = [\"a\"]\njoin = \"{text}\"");
+        let file = WorkflowFile::parse("f.toml", &third(&fields)).unwrap();
+        assert_eq!(file.workflow.step("c").unwrap().join_rule(), join);
+    }
+}
+
+#[test]
+fn a_join_that_cannot_choose_is_pointed_at() {
+    let (line, column, message, _) = error_of(&third("join = \"any\""));
+    assert_eq!((line, column), (24, 8));
+    assert_eq!(message, "step `c` has a join and requires nothing");
+    let (line, column, message, help) =
+        error_of(&third("requires = [\"a\"]\njoin = { quorum = 2 }"));
+    assert_eq!((line, column), (25, 8));
+    assert_eq!(message, "step `c` needs 2 of 1 required steps");
+    assert_eq!(help, "give a quorum from 1 to 1");
+    let (line, _, message, help) = error_of(&third("requires = [\"a\"]\njoin = \"most\""));
+    assert_eq!((line, message.as_str()), (25, "unknown variant `most`"));
+    assert!(help.contains("all_settled"), "{help}");
+}
+
+#[test]
+fn each_fault_of_a_condition_is_pointed_at() {
+    let of = |condition: &str| {
+        let (line, column, message, _) =
+            error_of(&third(&format!("requires = [\"a\"]\nwhen = [{condition}]")));
+        assert_eq!(line, 25, "{message}");
+        (column, message)
+    };
+    let off = (
+        18,
+        "step `c` asks the output of `b`, from which it does not take".into(),
+    );
+    assert_eq!(of("{ step = \"b\", exists = true }"), off);
+    let pointer = (28, "`n` is not a JSON Pointer".into());
+    assert_eq!(of("{ step = \"a\", at = \"n\", exists = true }"), pointer);
+    let none = (9, "a condition needs exactly one test".into());
+    assert_eq!(of("{ step = \"a\" }"), none);
+    assert_eq!(of("{ step = \"a\", equals = 1, less = 2 }"), none);
+    let whose = (9, "a condition does not say whose output it asks".into());
+    assert_eq!(of("{ equals = 1 }"), whose);
+    let text = (9, "`\"3\"` is not a number".into());
+    assert_eq!(of("{ step = \"a\", less = \"3\" }"), text);
+    let date = (9, "an output never holds the date `2026-01-01`".into());
+    assert_eq!(of("{ step = \"a\", equals = 2026-01-01 }"), date);
+    let nan = (9, "an output never holds the number `NaN`".into());
+    assert_eq!(of("{ step = \"a\", equals = nan }"), nan);
+}

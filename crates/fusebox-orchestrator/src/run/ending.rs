@@ -12,7 +12,6 @@ use crate::journal::JournalError;
 use crate::report::{RunReport, StepReport};
 use crate::status::{RunStatus, StepStatus};
 use crate::time::{millis, now_ms, short};
-use crate::workflow::Step;
 
 impl Run {
     pub(super) async fn finish(mut self, interrupted: Option<Interrupted>) -> RunReport {
@@ -28,7 +27,7 @@ impl Run {
                     StepStatus::Failed,
                     &format!("the run's objective of {objective} passed"),
                 );
-                self.shield();
+                self.route();
                 None
             }
             None => None,
@@ -103,19 +102,11 @@ impl Run {
 
     /// Steps behind a waiting one are on record as shielded; a resume opens them again.
     fn mark_held_back(&mut self) {
-        let pending = |step: &&Step| self.steps[step.name()].record.status == StepStatus::Pending;
-        let held = |step: &Step| Some((step.name().to_owned(), self.held_back_by(step)?));
-        let held: Vec<_> = self
-            .workflow
-            .steps()
-            .iter()
-            .filter(pending)
-            .filter_map(held)
-            .collect();
-        for (name, by) in held {
+        for (name, by) in self.held_back() {
+            let status = self.steps[&by].record.status;
             let live = self.live(&name);
             live.record.status = StepStatus::Shielded;
-            live.record.reason = Some(format!("required step `{by}` is waiting"));
+            live.record.reason = Some(format!("required step `{by}` is {status}"));
             let record = live.record.clone();
             let is_told = std::mem::replace(&mut live.shield_told, true);
             self.changes.steps.push(record);
@@ -130,12 +121,13 @@ impl Run {
             .workflow
             .outputs()
             .iter()
-            .any(|name| !self.steps[name].record.status.has_output());
+            .map(|name| &self.steps[name].record)
+            .any(|record| !record.status.has_output() && !record.is_left_out());
         let reasons = |wanted: StepStatus| {
             let steps = self
                 .steps
                 .values()
-                .filter(move |live| live.record.status == wanted);
+                .filter(move |live| live.record.status == wanted && !live.record.is_left_out());
             steps.map(|live| {
                 format!(
                     "{}: {}",

@@ -12,7 +12,8 @@ use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
 
 impl Run {
-    /// Takes over what another process left: outputs stay, everything else is open again.
+    /// Takes over what another process left: outputs stay and so does what was decided, everything
+    /// else is open again.
     pub(crate) async fn restore(&mut self, record: &RunRecord) -> Result<(), HistoryError> {
         let mut kept = Vec::new();
         for (name, known) in &record.steps {
@@ -21,6 +22,12 @@ impl Run {
             };
             live.record.executions = known.executions;
             live.executions_before = known.executions;
+            live.record.taken = known.taken;
+            live.record.inputs.clone_from(&known.inputs);
+            if known.is_left_out() {
+                live.record = known.clone();
+                continue;
+            }
             if !known.status.has_output() {
                 continue;
             }

@@ -1,0 +1,107 @@
+//! The steps of a file.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::diagnostic::{FileError, Source, suggestion};
+use super::raw::{RawFile, RawStep};
+use super::{condition, unknown_agent};
+use crate::workflow::{OnUnavailable, Step};
+
+/// The steps, their names checked; every fault goes to `errors`.
+pub(super) fn read(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Vec<Step> {
+    check_steps(source, raw, errors);
+    let mut steps = Vec::with_capacity(raw.step.len());
+    for step in &raw.step {
+        match build(source, step) {
+            Ok(step) => steps.push(step),
+            Err(error) => errors.push(error),
+        }
+    }
+    steps
+}
+
+fn check_steps(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) {
+    if raw.step.is_empty() {
+        errors.push(source.error(
+            0..0,
+            "the workflow has no steps",
+            "add at least one `[[step]]`",
+        ));
+    }
+    let mut seen: BTreeMap<&str, std::ops::Range<usize>> = BTreeMap::new();
+    for step in &raw.step {
+        let name = &step.name;
+        if let Some(first) = seen.insert(name.get_ref(), name.span()) {
+            let (line, _) = source.position(first.start);
+            let message = format!("step `{}` is defined twice", name.get_ref());
+            errors.push(source.error(
+                name.span(),
+                message,
+                format!("the first is in line {line}; give each step its own name"),
+            ));
+        }
+        let agent = step.agent.as_ref().unwrap_or(name);
+        if !raw.has_agent(agent.get_ref()) {
+            errors.push(unknown_agent(source, raw, agent, "step"));
+        }
+        for upstream in step.requires.iter().chain(&step.optional) {
+            if !raw
+                .step
+                .iter()
+                .any(|other| other.name.get_ref() == upstream.get_ref())
+            {
+                let known = raw.step.iter().map(|other| other.name.get_ref().as_str());
+                let message = format!(
+                    "step `{}` takes from `{}`, which is not a step",
+                    name.get_ref(),
+                    upstream.get_ref()
+                );
+                errors.push(source.error(
+                    upstream.span(),
+                    message,
+                    suggestion("steps", upstream.get_ref(), known),
+                ));
+            }
+        }
+    }
+    for output in &raw.workflow.outputs {
+        if !raw
+            .step
+            .iter()
+            .any(|step| step.name.get_ref() == output.get_ref())
+        {
+            let known = raw.step.iter().map(|step| step.name.get_ref().as_str());
+            let message = format!("output `{}` is not a step", output.get_ref());
+            errors.push(source.error(
+                output.span(),
+                message,
+                suggestion("steps", output.get_ref(), known),
+            ));
+        }
+    }
+}
+
+fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
+    let texts = |spanned: &[Spanned<String>]| {
+        spanned
+            .iter()
+            .map(|s| s.get_ref().clone())
+            .collect::<Vec<_>>()
+    };
+    let mut step = Step::new(raw.name.get_ref())
+        .requires(texts(&raw.requires))
+        .optional(texts(&raw.optional))
+        .on_unavailable(raw.on_unavailable.unwrap_or(OnUnavailable::Wait));
+    if let Some(agent) = &raw.agent {
+        step = step.with_agent(agent.get_ref());
+    }
+    if let Some(join) = &raw.join {
+        step = step.join(*join.get_ref());
+    }
+    for condition in &raw.when {
+        step = step.when(condition::read(source, condition)?);
+    }
+    Ok(step)
+}

@@ -1,0 +1,135 @@
+//! One node of the graph.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, Join};
+
+/// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// Wait for the agent as long as the run's objective allows, then fail. The default.
+    #[default]
+    Wait,
+    /// Fail at once.
+    Fail,
+    /// Do without: steps that name it `optional` go on, the run ends degraded at best.
+    Skip,
+}
+
+/// One node of the graph: an agent to call, and the steps whose outputs it takes.
+///
+/// What is not set is not written either, so a definition keeps its fingerprint when this type
+/// learns more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub(super) name: String,
+    pub(super) agent: String,
+    pub(super) requires: Vec<String>,
+    pub(super) optional: Vec<String>,
+    on_unavailable: OnUnavailable,
+    #[serde(default, skip_serializing_if = "Join::is_all")]
+    pub(super) join: Join,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) when: Vec<Condition>,
+}
+
+impl Step {
+    /// A step called `name` that calls the agent of the same name and needs nothing.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            agent: name.clone(),
+            name,
+            requires: Vec::new(),
+            optional: Vec::new(),
+            on_unavailable: OnUnavailable::default(),
+            join: Join::default(),
+            when: Vec::new(),
+        }
+    }
+
+    /// Calls `agent` instead of the agent that has the step's name.
+    #[must_use]
+    pub fn with_agent(mut self, agent: impl Into<String>) -> Self {
+        self.agent = agent.into();
+        self
+    }
+
+    /// Takes the outputs of these steps and does not start without them, or without as many of them
+    /// as its [`join`](Self::join) asks for.
+    #[must_use]
+    pub fn requires<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
+        self.requires.extend(steps.into_iter().map(Into::into));
+        self
+    }
+
+    /// Takes the outputs of these steps where they exist, and starts once each is settled.
+    #[must_use]
+    pub fn optional<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
+        self.optional.extend(steps.into_iter().map(Into::into));
+        self
+    }
+
+    /// How many of the required steps it needs. Defaults to [`Join::All`].
+    #[must_use]
+    pub fn join(mut self, join: Join) -> Self {
+        self.join = join;
+        self
+    }
+
+    /// Runs only if this holds too, once its join does. A step whose conditions do not all hold is
+    /// skipped; see [`Condition`].
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.when.push(condition);
+        self
+    }
+
+    /// What to do while the agent is not available. Defaults to [`OnUnavailable::Wait`].
+    #[must_use]
+    pub fn on_unavailable(mut self, policy: OnUnavailable) -> Self {
+        self.on_unavailable = policy;
+        self
+    }
+
+    /// Its name, unique in the workflow.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The agent it calls.
+    pub fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    /// The steps it cannot do without, as far as its join goes.
+    pub fn required(&self) -> &[String] {
+        &self.requires
+    }
+
+    /// The steps it takes where they exist.
+    pub fn optionals(&self) -> &[String] {
+        &self.optional
+    }
+
+    /// How many of the required steps it needs.
+    pub fn join_rule(&self) -> Join {
+        self.join
+    }
+
+    /// What must hold for it to run.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.when
+    }
+
+    /// What it does while its agent is not available.
+    pub fn unavailable_policy(&self) -> OnUnavailable {
+        self.on_unavailable
+    }
+
+    pub(crate) fn upstream(&self) -> impl Iterator<Item = &String> {
+        self.requires.iter().chain(&self.optional)
+    }
+}

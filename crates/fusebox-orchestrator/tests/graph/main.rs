@@ -1,0 +1,5 @@
+//! What a graph promises beyond chains, through the public API, on virtual time and the memory store.
+
+mod conditions;
+mod joins;
+mod support;
