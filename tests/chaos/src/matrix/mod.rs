@@ -1,7 +1,7 @@
 //! Fault by operation: what is answered, what is kept, how long the caller waits.
 //!
 //! A cell begins a fault, asks for one operation, ends the fault, and then looks past it at what is
-//! stored. What must hold of it is written where each operation is asked for, in [`cells`]:
+//! stored. What must hold of it is written where each operation is asked for, in `cells.rs`:
 //!
 //! - an acknowledged write is there, once, and so is what was acknowledged before;
 //! - a write answered "nothing was written" is not there;

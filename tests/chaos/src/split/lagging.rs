@@ -18,7 +18,7 @@ const TTL: Duration = Duration::from_secs(600);
 const SEEN: usize = 10;
 const UNSEEN: usize = 10;
 
-/// What three owners found after the loss, each with [`UNSEEN`] acknowledged writes gone.
+/// What three owners found after the loss, each with acknowledged writes gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lagging {
     /// Writes that had been acknowledged and that no replica had, to each owner.
