@@ -294,7 +294,20 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             format!("{step} waits {}: {reason}", time(*due_in_ms))
         }
         EventKind::StepShielded { step, by } => format!("{step} shielded by {by}"),
-        EventKind::StepRouted { step, reason, .. } => format!("{step}: {reason}"),
+        EventKind::StepRouted {
+            step,
+            taken: true,
+            reason,
+        } => format!("{step}: {reason}"),
+        EventKind::PartEnded {
+            step, part, reason, ..
+        } => {
+            let reason = reason
+                .as_deref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            format!("{step}: part {part} answered{reason}")
+        }
         EventKind::StepEnded {
             step,
             status: StepStatus::Shielded,

@@ -89,6 +89,17 @@ pub enum EventKind {
         /// What was asked and what was found.
         reason: String,
     },
+    /// A call of a step that makes several was answered, and the answer is committed.
+    PartEnded {
+        /// The step.
+        step: String,
+        /// The item of a map or the iteration of a repeat, from 0.
+        part: u32,
+        /// Attempts made.
+        attempts: u32,
+        /// Why the answer is a fallback's, where it is.
+        reason: Option<String>,
+    },
     /// A step is settled and its record committed.
     StepEnded {
         /// The step.

@@ -21,6 +21,8 @@ use crate::time::now_ms;
 pub(crate) struct Changes {
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) outputs: Vec<(String, Vec<u8>)>,
+    /// Answers of steps that make several calls.
+    pub(crate) parts: Vec<(String, u32, Vec<u8>)>,
     pub(crate) events: Vec<EventKind>,
     pub(crate) breakers: Option<BTreeMap<String, SavedBreaker>>,
 }
@@ -29,6 +31,7 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
             && self.outputs.is_empty()
+            && self.parts.is_empty()
             && self.events.is_empty()
             && self.breakers.is_none()
     }
@@ -141,6 +144,9 @@ impl Journal {
         }
         for (step, bytes) in changes.outputs {
             commit = commit.put(keys::output(&step), Expect::Any, bytes);
+        }
+        for (step, part, bytes) in changes.parts {
+            commit = commit.put(keys::part(&step, part), Expect::Any, bytes);
         }
         for event in changes.events {
             let record = EventRecord {

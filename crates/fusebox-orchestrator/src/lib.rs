@@ -86,6 +86,6 @@ pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
-    Condition, DEFAULT_OBJECTIVE, Join, OnUnavailable, Predicate, Step, Test, Workflow,
-    WorkflowBuilder, WorkflowError,
+    Condition, DEFAULT_OBJECTIVE, Exhausted, Join, Map, OnUnavailable, Predicate, Repeat, Step,
+    Test, Work, Workflow, WorkflowBuilder, WorkflowError,
 };

@@ -15,7 +15,7 @@ use crate::workflow::Workflow;
 
 /// The format this version writes. An older one is read; a newer one is refused with a clear error.
 ///
-/// 2 knows of steps that are not taken, and of what a step was given.
+/// 2 knows of steps that are not taken, of what a step was given, and of steps of several calls.
 pub const JOURNAL_FORMAT: u32 = 2;
 
 /// The head of a run's journal: how the run stands, rewritten with every commit.
@@ -94,6 +94,15 @@ impl StepRecord {
     pub fn is_left_out(&self) -> bool {
         self.status == StepStatus::Skipped && self.taken == Some(false)
     }
+}
+
+/// The answer to one call of a step that makes several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PartRecord {
+    pub(crate) output: serde_json::Value,
+    /// Why it is a fallback's, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) degraded: Option<String>,
 }
 
 /// A breaker's state as the journal keeps it.
@@ -210,6 +219,22 @@ pub(crate) mod keys {
         key(format!("output.{name}"))
     }
 
+    pub(crate) fn part(step: &str, part: u32) -> Key {
+        key(format!("{}{part:06}", parts_of(step)))
+    }
+
+    /// Where the answers of a step are. Those of a step whose name goes on from this one's are there
+    /// too; [`part_of`] tells them apart.
+    pub(crate) fn parts_of(step: &str) -> String {
+        format!("part.{step}.")
+    }
+
+    /// Which call of `step` a key belongs to.
+    pub(crate) fn part_of(step: &str, key: &Key) -> Option<u32> {
+        let digits = key.as_str().strip_prefix(&parts_of(step))?;
+        (digits.len() == 6).then(|| digits.parse().ok())?
+    }
+
     /// Zero-padded, so that byte order is the order of events.
     pub(crate) fn event(seq: u64) -> Key {
         key(format!("{EVENT}{seq:012}"))
@@ -280,6 +305,21 @@ pub async fn load_output(
         .get(&id.partition(), &keys::output(step))
         .await?
         .map(|entry| entry.value))
+}
+
+/// The answers that a step of several calls has so far.
+pub(crate) async fn load_parts(
+    store: &dyn StateStore,
+    id: &RunId,
+    step: &str,
+) -> Result<Vec<(u32, PartRecord)>, HistoryError> {
+    let mut parts = Vec::new();
+    for (key, entry) in scan_all(store, id, &keys::parts_of(step)).await? {
+        if let Some(part) = keys::part_of(step, &key) {
+            parts.push((part, parse(id, key.as_str(), &entry)?));
+        }
+    }
+    Ok(parts)
 }
 
 /// The events of a run, oldest first.

@@ -5,6 +5,7 @@
 
 mod call;
 mod ending;
+mod parts;
 mod resume;
 mod route;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::call::{Answered, Refused, StepHooks};
+use self::parts::Parts;
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
@@ -33,7 +35,7 @@ use crate::run_id::RunId;
 use crate::shared::{Member, Shared};
 use crate::status::StepStatus;
 use crate::time::{millis, now_ms, short};
-use crate::workflow::{OnUnavailable, Step, Workflow};
+use crate::workflow::{OnUnavailable, Step, Work, Workflow};
 
 /// The most bytes one step's output may have: what every store takes as one value, less its framing.
 const MAX_OUTPUT: usize = 1024 * 1024 - 1024;
@@ -54,6 +56,10 @@ struct Live {
     output: Option<Arc<Value>>,
     /// What other processes had made of `record.executions`.
     executions_before: u32,
+    /// How many of `record.executions` no commit has confirmed yet.
+    unsure: u32,
+    /// The calls of a step that makes several.
+    parts: Parts,
     /// When a waiting step is tried again.
     due: Option<Instant>,
     begun: Option<Instant>,
@@ -67,10 +73,24 @@ impl Live {
         self.record.executions - self.executions_before
     }
 
+    /// Counts an execution before the commit that has to confirm it.
+    fn count(&mut self) -> u32 {
+        self.record.executions += 1;
+        self.unsure += 1;
+        self.record.executions
+    }
+
     /// Takes back an execution that was counted before a call which never reached the agent.
     fn uncount(&mut self) {
         self.record.executions -= 1;
     }
+}
+
+/// A call of a step; of one that makes several, which.
+#[derive(Debug, Clone)]
+struct CallId {
+    step: String,
+    part: Option<u32>,
 }
 
 /// What the agents' tasks tell the run.
@@ -86,7 +106,7 @@ enum Message {
     Told(EventKind),
     /// The call is over.
     Ended {
-        step: String,
+        call: CallId,
         result: Result<Answered, Refused>,
     },
 }
@@ -122,7 +142,7 @@ pub(crate) struct Run {
     ledger: Ledger,
     transitions: broadcast::Receiver<Transition>,
     tasks: JoinSet<()>,
-    steps_of_tasks: HashMap<Id, String>,
+    calls_of_tasks: HashMap<Id, CallId>,
     sender: mpsc::UnboundedSender<Message>,
     messages: mpsc::UnboundedReceiver<Message>,
 }
@@ -165,7 +185,7 @@ impl Run {
             unrouted: false,
             unsure: Vec::new(),
             tasks: JoinSet::new(),
-            steps_of_tasks: HashMap::new(),
+            calls_of_tasks: HashMap::new(),
             shared,
             id,
             journal,
@@ -200,8 +220,8 @@ impl Run {
             self.route();
             let ready = self.take_ready();
             self.flush().await?;
-            for step in ready {
-                self.spawn(&step);
+            for call in ready {
+                self.spawn(call);
             }
             // Turned away at the gate: that may decide about the steps behind.
             if self.unrouted {
@@ -244,9 +264,8 @@ impl Run {
         match message {
             Message::Attempt { step, ack } => {
                 let live = self.live(&step);
-                live.record.executions += 1;
+                let execution = live.count();
                 let record = live.record.clone();
-                let execution = record.executions;
                 self.changes.steps.push(record);
                 self.tell(EventKind::StepStarted { step, execution });
                 self.flush().await?;
@@ -255,29 +274,35 @@ impl Run {
             }
             Message::Look => {}
             Message::Told(event) => self.tell(event),
-            Message::Ended { step, result } => self.ended(&step, result),
+            Message::Ended { call, result } => self.ended(&call, result),
         }
         Ok(())
     }
 
-    fn ended(&mut self, name: &str, result: Result<Answered, Refused>) {
-        match result {
-            Ok(answered) => self.answered(name, answered),
-            Err(refused) => {
-                if refused.attempts == 0 {
-                    self.live(name).uncount();
+    fn ended(&mut self, call: &CallId, result: Result<Answered, Refused>) {
+        let attempts = match &result {
+            Ok(answered) => answered.attempts,
+            Err(refused) => refused.attempts,
+        };
+        if attempts == 0 {
+            self.live(&call.step).uncount();
+        }
+        match (call.part, result) {
+            (None, Ok(answered)) => self.deliver(&call.step, answered.output, answered.degraded),
+            (None, Err(refused)) => self.unavailable(&call.step, refused),
+            (Some(part), result) => {
+                let step = self.step(&call.step);
+                match result {
+                    Ok(answered) => self.part_answered(&step, part, answered),
+                    Err(refused) => self.part_refused(&step, part, refused),
                 }
-                self.unavailable(name, refused);
             }
         }
     }
 
-    fn answered(&mut self, name: &str, answered: Answered) {
-        let bytes = serde_json::to_vec(&answered.output).expect("a JSON value can be written");
-        let live = self.live(name);
-        if answered.attempts == 0 {
-            live.uncount();
-        }
+    /// Settles a step with its output; `degraded` says why that is a lesser one.
+    fn deliver(&mut self, name: &str, output: Value, degraded: Option<String>) {
+        let bytes = serde_json::to_vec(&output).expect("a JSON value can be written");
         if bytes.len() > MAX_OUTPUT {
             let reason = format!(
                 "its output has {} bytes, the journal takes up to {MAX_OUTPUT} per step; write large results to the artifacts directory",
@@ -285,25 +310,23 @@ impl Run {
             );
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
-        live.output = Some(Arc::new(answered.output));
+        let live = self.live(name);
+        live.parts = Parts::default();
+        live.output = Some(Arc::new(output));
         live.record.output_sha256 = Some(sha256_hex(&bytes));
         live.record.output_bytes = Some(bytes.len() as u64);
         self.changes.outputs.push((name.to_owned(), bytes));
-        let status = if answered.degraded.is_some() {
+        let status = if degraded.is_some() {
             StepStatus::Degraded
         } else {
             StepStatus::Succeeded
         };
-        self.settle(name, status, answered.degraded);
+        self.settle(name, status, degraded);
     }
 
     /// Decides what a step does whose agent is not available.
     fn unavailable(&mut self, name: &str, refused: Refused) {
-        let step = self
-            .workflow
-            .step(name)
-            .expect("only steps of the workflow are run")
-            .clone();
+        let step = self.step(name);
         let Refused {
             reason,
             retryable,
@@ -365,39 +388,71 @@ impl Run {
         self.tell(ended);
     }
 
-    /// Marks every step that can start now as running. The caller commits, then spawns them: the
+    /// Marks every step that can start now as running. The caller commits, then spawns the calls: the
     /// count of executions is durable before the agent is called.
-    fn take_ready(&mut self) -> Vec<String> {
+    fn take_ready(&mut self) -> Vec<CallId> {
         let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
         let mut ready = Vec::new();
         for step in workflow.steps() {
             let live = &self.steps[step.name()];
             let turn = match live.record.status {
-                StepStatus::Pending => self.is_ready(step),
+                StepStatus::Pending => self.is_ready(step) && self.open_parts(step),
                 StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
+                StepStatus::Running => live.parts.has_room(step.work().width()),
                 _ => false,
             };
-            if !turn {
-                continue;
+            if turn {
+                self.take_calls(step, now, &mut ready);
             }
-            if let Some(refused) = self.gate(step) {
-                self.unavailable(step.name(), refused);
-                continue;
-            }
-            let live = self.live(step.name());
-            live.due = None;
-            live.begun.get_or_insert(now);
-            live.record.status = StepStatus::Running;
-            live.record.executions += 1;
-            let record = live.record.clone();
-            self.tell(EventKind::StepStarted {
-                step: step.name().to_owned(),
-                execution: record.executions,
-            });
-            self.changes.steps.push(record);
-            ready.push(step.name().to_owned());
         }
         ready
+    }
+
+    /// Begins as many calls of a step as may be in flight at once, and as its agent's breaker allows.
+    fn take_calls(&mut self, step: &Step, now: Instant, ready: &mut Vec<CallId>) {
+        let name = step.name();
+        let one_call = *step.work() == Work::Call;
+        let mut begun = false;
+        while !(begun && one_call) {
+            let parts = &self.steps[name].parts;
+            if !one_call && !parts.has_room(step.work().width()) {
+                break;
+            }
+            let in_flight = parts.is_running();
+            match self.gate(step) {
+                // The calls in flight will show how the agent is.
+                Some(_) if in_flight => break,
+                None if in_flight && self.is_probing(step) => break,
+                Some(refused) => return self.unavailable(name, refused),
+                None => {}
+            }
+            let live = self.live(name);
+            let part = live.parts.next(step.work().width());
+            let execution = live.count();
+            live.due = None;
+            live.begun.get_or_insert(now);
+            if std::mem::replace(&mut live.record.status, StepStatus::Running)
+                != StepStatus::Running
+            {
+                let step = name.to_owned();
+                self.tell(EventKind::StepStarted { step, execution });
+            }
+            ready.push(CallId {
+                step: name.to_owned(),
+                part,
+            });
+            begun = true;
+        }
+        if begun {
+            let record = self.steps[name].record.clone();
+            self.changes.steps.push(record);
+        }
+    }
+
+    /// Whether the agent's breaker lets only a probe through.
+    fn is_probing(&self, step: &Step) -> bool {
+        let breaker = &self.shared.members[step.agent()].breaker;
+        breaker.availability() == Availability::ProbeReady
     }
 
     /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
@@ -427,36 +482,38 @@ impl Run {
         })
     }
 
-    fn spawn(&mut self, name: &str) {
-        let step = self
-            .workflow
-            .step(name)
-            .expect("only steps of the workflow are run");
-        let task = Task::new(self.task_input(step));
+    fn spawn(&mut self, call: CallId) {
+        let step = self.step(&call.step);
+        let task = Task::new(self.task_input(&step, call.part));
         let hooks = StepHooks {
-            step: name.to_owned(),
+            step: call.step.clone(),
             sender: self.sender.clone(),
             timed_out: AtomicBool::new(false),
         };
-        let context = self.context(name);
-        let (shared, agent) = (Arc::clone(&self.shared), step.agent().to_owned());
+        let context = self.context(&step, call.part);
+        let (shared, agent, ended) = (
+            Arc::clone(&self.shared),
+            step.agent().to_owned(),
+            call.clone(),
+        );
         let handle = self.tasks.spawn(async move {
             let result = call::call(&shared.members[&agent], task, context, &hooks).await;
             // The run may have ended meanwhile; then nobody waits for the answer.
             let _ = hooks.sender.send(Message::Ended {
-                step: hooks.step.clone(),
+                call: ended,
                 result,
             });
         });
-        self.steps_of_tasks.insert(handle.id(), name.to_owned());
+        self.calls_of_tasks.insert(handle.id(), call);
     }
 
-    fn context(&self, name: &str) -> Context {
+    fn context(&self, step: &Step, part: Option<u32>) -> Context {
         let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
+        let name = step.name();
+        let key = idempotency_key(&self.id, step, part);
         let step = name.to_owned();
-        let key = sha256_hex(format!("{}\n{name}\n0", self.id).as_bytes());
         let mut context = Context::new(self.id.as_str(), name)
-            .with_idempotency_key(&key[..32])
+            .with_idempotency_key(key)
             .with_deadline(self.deadline)
             .with_cancellation(self.settings.cancellation.child_token())
             .with_progress(move |message: &str| {
@@ -474,24 +531,33 @@ impl Run {
         context
     }
 
-    /// What a step's agent is given: the run's input and the outputs along the step's edges.
-    fn task_input(&self, step: &Step) -> Value {
+    /// What a step's agent is given: the run's input and the outputs along the step's edges, and of a
+    /// call among several what makes it that one.
+    fn task_input(&self, step: &Step, part: Option<u32>) -> Value {
         let mut upstream = serde_json::Map::new();
         let mut missing = serde_json::Map::new();
         for name in step.upstream() {
+            // Every call would carry the whole list besides its own item.
+            if matches!(step.work(), Work::Map(map) if map.step() == name) {
+                continue;
+            }
             let live = &self.steps[name];
             match self.given(step, name) {
                 Some(output) => upstream.insert(name.clone(), Value::clone(output)),
                 None => missing.insert(name.clone(), json!(live.record.reason)),
             };
         }
-        json!({
+        let mut input = json!({
             "run": self.id.as_str(),
             "step": step.name(),
             "input": self.settings.input,
             "upstream": upstream,
             "missing": missing,
-        })
+        });
+        if let Some(part) = part {
+            self.add_part(step, part, &mut input);
+        }
+        input
     }
 
     /// A task that ended without a message has panicked.
@@ -500,17 +566,9 @@ impl Run {
             Ok((id, ())) => (id, false),
             Err(error) => (error.id(), error.is_panic()),
         };
-        if let (Some(step), true) = (self.steps_of_tasks.remove(&id), panicked) {
+        if let (Some(call), true) = (self.calls_of_tasks.remove(&id), panicked) {
             let reason = "its agent panicked; see the message on standard error".to_owned();
-            self.unavailable(
-                &step,
-                Refused {
-                    reason,
-                    attempts: 1,
-                    retryable: false,
-                    retry_after: None,
-                },
-            );
+            self.ended(&call, Err(Refused::for_good(reason, 1)));
         }
     }
 
@@ -587,10 +645,15 @@ impl Run {
         let events = changes.events.clone();
         let result = self.journal.commit(changes).await;
         match result {
-            // What is shown as done survives a crash that follows.
-            Ok(()) => events
-                .into_iter()
-                .for_each(|event| self.shared.emit(&self.id, event)),
+            Ok(()) => {
+                for step in steps {
+                    self.live(&step).unsure = 0;
+                }
+                // What is shown as done survives a crash that follows.
+                for event in events {
+                    self.shared.emit(&self.id, event);
+                }
+            }
             Err(_) => self.unsure.extend(steps),
         }
         result
@@ -603,11 +666,28 @@ impl Run {
         !(status(StepStatus::Running) || awaited)
     }
 
+    fn step(&self, name: &str) -> Step {
+        let step = self.workflow.step(name);
+        step.expect("only steps of the workflow are run").clone()
+    }
+
     fn live(&mut self, name: &str) -> &mut Live {
         self.steps
             .get_mut(name)
             .expect("only steps of the workflow are named")
     }
+}
+
+/// Under which an agent's other side may recognise a call: a hash of the run, the step and, of a step
+/// that makes several calls, item and iteration.
+fn idempotency_key(run: &RunId, step: &Step, part: Option<u32>) -> String {
+    let name = step.name();
+    let call = match (step.work(), part) {
+        (Work::Map(_), Some(item)) => format!("{run}\n{name}\n{item}\n0"),
+        (_, Some(iteration)) => format!("{run}\n{name}\n0\n{iteration}"),
+        (_, None) => format!("{run}\n{name}\n0"),
+    };
+    sha256_hex(call.as_bytes())[..32].to_owned()
 }
 
 /// How long to leave an agent alone: until its breaker lets a probe through, or, while that is

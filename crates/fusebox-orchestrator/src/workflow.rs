@@ -4,6 +4,7 @@ mod condition;
 mod draw;
 mod join;
 mod step;
+mod work;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use self::condition::{Condition, Predicate, Test};
 pub use self::join::Join;
 pub(crate) use self::join::{Readiness, Tally};
 pub use self::step::{OnUnavailable, Step};
+pub use self::work::{Exhausted, Map, Repeat, Work};
 use crate::digest::sha256_hex;
 
 /// A checked graph of steps: names are unique, every edge has two ends, there is no cycle.
@@ -185,6 +187,7 @@ impl WorkflowBuilder {
         check_edges(&self.steps)?;
         self.steps.iter().try_for_each(check_join)?;
         self.steps.iter().try_for_each(check_conditions)?;
+        self.steps.iter().try_for_each(check_work)?;
         let steps = topological(self.steps)?;
         let outputs = if self.outputs.is_empty() {
             sinks(&steps)
@@ -278,6 +281,22 @@ pub enum WorkflowError {
         /// The step it asks.
         asked: String,
     },
+    /// A map takes its list from a step that it can start without.
+    #[error("step `{step}` maps over the output of `{over}`, which is not under its `requires`")]
+    MapOffEdge {
+        /// The step with the map.
+        step: String,
+        /// Where its list is from.
+        over: String,
+    },
+    /// A step may never make a call.
+    #[error("step `{step}`: `{field}` is 0; give 1 or more")]
+    ZeroCalls {
+        /// The step.
+        step: String,
+        /// What is zero: `concurrency` or `at_most`.
+        field: &'static str,
+    },
     /// A place is no JSON Pointer.
     #[error(
         "step `{step}`: `{pointer}` is not a JSON Pointer; begin it with `/`, as in `/items/0/price`, or leave it empty for the whole output"
@@ -364,6 +383,30 @@ fn check_conditions(step: &Step) -> Result<(), WorkflowError> {
         check_pointer(step, condition.predicate().at())?;
     }
     Ok(())
+}
+
+fn check_work(step: &Step) -> Result<(), WorkflowError> {
+    let name = || step.name.clone();
+    let (count, field, pointer) = match &step.work {
+        Work::Call => return Ok(()),
+        Work::Map(map) => {
+            if !step.requires.contains(&map.step) {
+                return Err(WorkflowError::MapOffEdge {
+                    step: name(),
+                    over: map.step.clone(),
+                });
+            }
+            (map.concurrency, "concurrency", &*map.at)
+        }
+        Work::Repeat(repeat) => (repeat.at_most, "at_most", repeat.until.at()),
+    };
+    if count == 0 {
+        return Err(WorkflowError::ZeroCalls {
+            step: name(),
+            field,
+        });
+    }
+    check_pointer(step, pointer)
 }
 
 fn check_pointer(step: &Step, pointer: &str) -> Result<(), WorkflowError> {

@@ -20,6 +20,7 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             .find(|up| up.get_ref() == from)
             .map(Spanned::span)
     };
+    let map = |name: &str| Some(step(name)?.map.as_ref()?.get_ref());
     let (span, message, help) = match error {
         WorkflowError::Cycle { steps } => (
             edge(&steps[0], &steps[1]),
@@ -55,6 +56,16 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             format!("step `{name}` asks the output of `{asked}`, from which it does not take"),
             format!("add `{asked}` to its `requires` or its `optional`"),
         ),
+        WorkflowError::MapOffEdge { step: name, over } => (
+            map(name).map(|map| map.step.span()),
+            format!("step `{name}` maps over the output of `{over}`, which it does not require"),
+            format!("add `{over}` to its `requires`"),
+        ),
+        WorkflowError::ZeroCalls { step: name, field } => (
+            step(name).and_then(calls),
+            format!("`{field}` is 0"),
+            "give 1 or more".to_owned(),
+        ),
         WorkflowError::BadPointer {
             step: name,
             pointer,
@@ -88,12 +99,31 @@ fn asks(step: &RawStep, asked: &str) -> Option<Range<usize>> {
     named.next().map(Spanned::span)
 }
 
+/// Where a step says how many calls it may make.
+fn calls(step: &RawStep) -> Option<Range<usize>> {
+    let at_once = step
+        .map
+        .as_ref()
+        .and_then(|map| map.get_ref().concurrency.as_ref());
+    let in_all = step.repeat.as_ref().map(|repeat| &repeat.get_ref().at_most);
+    at_once.or(in_all).map(Spanned::span)
+}
+
 /// Where a step gives `pointer` as a place.
 fn place(step: &RawStep, pointer: &str) -> Option<Range<usize>> {
-    let given = step
+    let asked = step
         .when
         .iter()
         .filter_map(|when| when.get_ref().at.as_ref());
-    let mut given = given.filter(|given| given.get_ref() == pointer);
-    given.next().map(Spanned::span)
+    let mapped = step.map.iter().filter_map(|map| map.get_ref().at.as_ref());
+    let until = step
+        .repeat
+        .iter()
+        .map(|repeat| repeat.get_ref().until.get_ref());
+    let mut given = asked
+        .chain(mapped)
+        .chain(until.filter_map(|until| until.at.as_ref()));
+    given
+        .find(|given| given.get_ref() == pointer)
+        .map(Spanned::span)
 }

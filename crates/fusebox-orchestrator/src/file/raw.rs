@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::InputSpec;
-use crate::workflow::{Join, OnUnavailable};
+use crate::workflow::{Exhausted, Join, OnUnavailable};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +108,24 @@ pub(super) struct RawStep {
     pub(super) join: Option<Spanned<Join>>,
     #[serde(default)]
     pub(super) when: Vec<Spanned<RawCondition>>,
+    pub(super) map: Option<Spanned<RawMap>>,
+    pub(super) repeat: Option<Spanned<RawRepeat>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMap {
+    pub(super) step: Spanned<String>,
+    pub(super) at: Option<Spanned<String>>,
+    pub(super) concurrency: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRepeat {
+    pub(super) until: Spanned<RawCondition>,
+    pub(super) at_most: Spanned<u32>,
+    pub(super) exhausted: Option<Exhausted>,
 }
 
 /// What is asked of a place in an output; `step` names whose, where that is not clear.

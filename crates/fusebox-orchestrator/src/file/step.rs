@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::diagnostic::{FileError, Source, suggestion};
-use super::raw::{RawFile, RawStep};
+use super::raw::{RawFile, RawMap, RawRepeat, RawStep};
 use super::{condition, unknown_agent};
-use crate::workflow::{OnUnavailable, Step};
+use crate::workflow::{Map, OnUnavailable, Repeat, Step};
 
 /// The steps, their names checked; every fault goes to `errors`.
 pub(super) fn read(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Vec<Step> {
@@ -103,5 +103,33 @@ fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
     for condition in &raw.when {
         step = step.when(condition::read(source, condition)?);
     }
-    Ok(step)
+    match (&raw.map, &raw.repeat) {
+        (Some(map), None) => Ok(step.map(build_map(map.get_ref()))),
+        (None, Some(repeat)) => Ok(step.repeat(build_repeat(source, repeat.get_ref())?)),
+        (Some(_), Some(repeat)) => {
+            let message = format!("step `{}` has both `map` and `repeat`", raw.name.get_ref());
+            let help = "keep one; a step of its own can repeat what another maps";
+            Err(source.error(repeat.span(), message, help))
+        }
+        (None, None) => Ok(step),
+    }
+}
+
+fn build_map(raw: &RawMap) -> Map {
+    let at = raw.at.as_ref().map_or("", |at| at.get_ref().as_str());
+    let map = Map::over(raw.step.get_ref(), at);
+    match &raw.concurrency {
+        Some(calls) => map.with_concurrency(*calls.get_ref()),
+        None => map,
+    }
+}
+
+fn build_repeat(source: &Source, raw: &RawRepeat) -> Result<Repeat, FileError> {
+    if let Some(step) = &raw.until.get_ref().step {
+        let message = "`until` asks the step's own answer and names no step";
+        return Err(source.error(step.span(), message, "remove `step`"));
+    }
+    let predicate = condition::predicate(source, &raw.until)?;
+    let repeat = Repeat::until(predicate, *raw.at_most.get_ref());
+    Ok(repeat.when_exhausted(raw.exhausted.unwrap_or_default()))
 }

@@ -237,3 +237,58 @@ fn each_fault_of_a_condition_is_pointed_at() {
     let nan = (9, "an output never holds the number `NaN`".into());
     assert_eq!(of("{ step = \"a\", equals = nan }"), nan);
 }
+
+#[test]
+fn maps_and_repeats_are_read_and_their_faults_pointed_at() {
+    use crate::workflow::{Exhausted, Work};
+
+    let file = |fields: &str| WorkflowFile::parse("f.toml", &third(fields)).unwrap();
+    let map = file("requires = [\"a\"]\nmap = { step = \"a\", at = \"/l\", concurrency = 2 }");
+    let Work::Map(map) = map.workflow.step("c").unwrap().work().clone() else {
+        panic!("it maps")
+    };
+    assert_eq!((map.step(), map.at(), map.concurrency()), ("a", "/l", 2));
+    let repeat =
+        file("repeat = { until = { at = \"/n\", less = 3 }, at_most = 4, exhausted = \"keep\" }");
+    let Work::Repeat(repeat) = repeat.workflow.step("c").unwrap().work().clone() else {
+        panic!("it repeats")
+    };
+    assert_eq!((repeat.at_most(), repeat.exhausted()), (4, Exhausted::Keep));
+
+    let of = |fields: &str| {
+        let (line, column, message, _) = error_of(&third(fields));
+        (line, column, message)
+    };
+    assert_eq!(
+        of("optional = [\"a\"]\nmap = { step = \"a\" }"),
+        (
+            25,
+            16,
+            "step `c` maps over the output of `a`, which it does not require".into()
+        )
+    );
+    assert_eq!(
+        of("requires = [\"a\"]\nmap = { step = \"a\", concurrency = 0 }"),
+        (25, 35, "`concurrency` is 0".into())
+    );
+    assert_eq!(
+        of("repeat = { until = { at = \"n\", exists = true }, at_most = 4 }"),
+        (24, 27, "`n` is not a JSON Pointer".into())
+    );
+    assert_eq!(
+        of("repeat = { until = { exists = true }, at_most = 0 }"),
+        (24, 49, "`at_most` is 0".into())
+    );
+    assert_eq!(
+        of("repeat = { until = { step = \"a\", exists = true }, at_most = 1 }"),
+        (
+            24,
+            29,
+            "`until` asks the step's own answer and names no step".into()
+        )
+    );
+    assert_eq!(
+        of("map = { step = \"a\" }\nrepeat = { until = { exists = true }, at_most = 1 }"),
+        (25, 10, "step `c` has both `map` and `repeat`".into())
+    );
+}

@@ -30,6 +30,18 @@ pub(super) struct Refused {
     pub(super) retry_after: Option<Duration>,
 }
 
+impl Refused {
+    /// One that no waiting helps, after `attempts`.
+    pub(super) fn for_good(reason: String, attempts: u32) -> Self {
+        Self {
+            reason,
+            attempts,
+            retryable: false,
+            retry_after: None,
+        }
+    }
+}
+
 pub(super) async fn call(
     member: &Member,
     task: Task,

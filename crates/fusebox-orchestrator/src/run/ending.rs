@@ -184,7 +184,7 @@ impl Run {
             let in_flight = live.record.status == StepStatus::Running;
             let unsure = unsure.contains(&live.record.name);
             if in_flight && unsure {
-                live.uncount();
+                live.record.executions -= live.unsure;
             }
             if in_flight || unsure {
                 live.record.status = StepStatus::Waiting;

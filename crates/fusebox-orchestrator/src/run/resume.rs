@@ -7,9 +7,10 @@ use fusebox_breaker::Snapshot;
 
 use super::Run;
 use crate::event::EventKind;
-use crate::record::{HistoryError, RunRecord, load_output};
+use crate::record::{HistoryError, RunRecord, load_output, load_parts};
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
+use crate::workflow::Work;
 
 impl Run {
     /// Takes over what another process left: outputs stay and so does what was decided, everything
@@ -29,6 +30,7 @@ impl Run {
                 continue;
             }
             if !known.status.has_output() {
+                self.restore_parts(name).await?;
                 continue;
             }
             let missing = || HistoryError::Incomplete {
@@ -61,6 +63,19 @@ impl Run {
         self.journal.set_status(RunStatus::Running, None, None);
         self.journal.head.keep_ms = None;
         self.tell(EventKind::RunResumed { kept });
+        Ok(())
+    }
+
+    /// The answers of a step that makes several calls: those are not made again.
+    async fn restore_parts(&mut self, name: &str) -> Result<(), HistoryError> {
+        let step = self.workflow.step(name).expect("only its steps are live");
+        if *step.work() == Work::Call {
+            return Ok(());
+        }
+        let known = load_parts(&*self.shared.store, &self.id, name).await?;
+        for (part, record) in known {
+            self.live(name).parts.restore(part, record);
+        }
         Ok(())
     }
 }

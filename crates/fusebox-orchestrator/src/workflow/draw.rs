@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Join, Step, Workflow};
+use super::{Join, Step, Work, Workflow};
 
 impl Workflow {
     /// The graph as a Mermaid flow chart. Dashed arrows are optional edges; an arrow says what must
@@ -39,6 +39,21 @@ fn label(step: &Step) -> String {
     }
     if step.join_rule() != Join::All {
         let _ = write!(label, "<br/>{}", step.join_rule());
+    }
+    match step.work() {
+        Work::Call => {}
+        Work::Map(map) => {
+            let place = escaped(&format!("{}{}", map.step(), map.at()));
+            let _ = write!(label, "<br/>each of {place}, {} at once", map.concurrency());
+        }
+        Work::Repeat(repeat) => {
+            let until = escaped(repeat.predicate().to_string().trim());
+            let _ = write!(
+                label,
+                "<br/>until {until}, at most {} times",
+                repeat.at_most()
+            );
+        }
     }
     label
 }

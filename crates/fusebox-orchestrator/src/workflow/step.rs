@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Join};
+use super::{Condition, Join, Map, Repeat, Work};
 
 /// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Step {
     pub(super) join: Join,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) when: Vec<Condition>,
+    #[serde(default, skip_serializing_if = "Work::is_call")]
+    pub(super) work: Work,
 }
 
 impl Step {
@@ -47,6 +49,7 @@ impl Step {
             on_unavailable: OnUnavailable::default(),
             join: Join::default(),
             when: Vec::new(),
+            work: Work::default(),
         }
     }
 
@@ -87,6 +90,20 @@ impl Step {
         self
     }
 
+    /// Calls its agent for every item of a list, instead of once.
+    #[must_use]
+    pub fn map(mut self, map: Map) -> Self {
+        self.work = Work::Map(map);
+        self
+    }
+
+    /// Calls its agent until its answer will do, instead of once.
+    #[must_use]
+    pub fn repeat(mut self, repeat: Repeat) -> Self {
+        self.work = Work::Repeat(repeat);
+        self
+    }
+
     /// What to do while the agent is not available. Defaults to [`OnUnavailable::Wait`].
     #[must_use]
     pub fn on_unavailable(mut self, policy: OnUnavailable) -> Self {
@@ -122,6 +139,11 @@ impl Step {
     /// What must hold for it to run.
     pub fn conditions(&self) -> &[Condition] {
         &self.when
+    }
+
+    /// What it does when its turn has come.
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 
     /// What it does while its agent is not available.

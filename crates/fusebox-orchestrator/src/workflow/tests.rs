@@ -161,3 +161,33 @@ fn a_drawing_shows_joins_and_conditions() {
     assert!(drawing.contains("s0 -->|\"/n #lt; 3\"| s2"), "{drawing}");
     assert!(drawing.contains("s1 --> s2"), "{drawing}");
 }
+
+#[test]
+fn what_a_step_does_is_drawn_and_part_of_the_fingerprint() {
+    let with = |step: Step| {
+        Workflow::builder("w")
+            .step(Step::new("a"))
+            .step(step.requires(["a"]))
+            .build()
+            .expect("it is good")
+    };
+    let until = Predicate::new("/ok", Test::Equals(true.into()));
+    let once = with(Step::new("b"));
+    let each = with(Step::new("b").map(Map::over("a", "/items").with_concurrency(3)));
+    let loops = with(Step::new("b").repeat(Repeat::until(until, 5)));
+    let kept = Predicate::new("/ok", Test::Equals(true.into()));
+    let kept = Repeat::until(kept, 5).when_exhausted(Exhausted::Keep);
+    let all = [&once, &each, &loops, &with(Step::new("b").repeat(kept))];
+    let prints: BTreeSet<String> = all.iter().map(|one| one.fingerprint()).collect();
+    assert_eq!(prints.len(), all.len());
+    for (workflow, label) in [
+        (each, "b<br/>each of a/items, 3 at once"),
+        (loops, "b<br/>until /ok = true, at most 5 times"),
+    ] {
+        let drawing = workflow.to_mermaid();
+        assert!(drawing.contains(&format!("s1[\"{label}\"]")), "{drawing}");
+        let stored = serde_json::to_string(&workflow).expect("it can be written");
+        let read: Workflow = serde_json::from_str(&stored).expect("it was written");
+        assert_eq!(read, workflow);
+    }
+}

@@ -2,4 +2,6 @@
 
 mod conditions;
 mod joins;
+mod maps;
+mod repeats;
 mod support;

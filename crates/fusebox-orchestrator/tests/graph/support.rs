@@ -75,9 +75,29 @@ impl Bench {
         self.free_lease().await;
     }
 
+    /// What the run's journal holds, in bytes of keys and values.
+    pub(crate) async fn bytes(&self) -> usize {
+        let (partition, mut bytes, mut after) = (partition(), 0, None);
+        loop {
+            let page = self
+                .store
+                .scan(&partition, "", after.as_ref(), 256)
+                .await
+                .unwrap();
+            let sizes = page.items.iter();
+            bytes += sizes
+                .map(|(key, entry)| key.as_str().len() + entry.value.len())
+                .sum::<usize>();
+            after = page.items.last().map(|(key, _)| key.clone());
+            if page.next.is_none() {
+                return bytes;
+            }
+        }
+    }
+
     /// Ends the lease as its owner's death would: by naming it.
     async fn free_lease(&self) {
-        let partition = Partition::try_new("run.r").unwrap();
+        let partition = partition();
         let lease = self.store.lease(&partition).await.unwrap().unwrap();
         let request =
             LeaseRequest::new("test", Duration::from_secs(1)).with_takeover(lease.token_id);
@@ -87,6 +107,10 @@ impl Bench {
         };
         let _ = self.store.release(&partition, &fence).await.unwrap();
     }
+}
+
+fn partition() -> Partition {
+    Partition::try_new("run.r").unwrap()
 }
 
 async fn next(events: &mut tokio::sync::broadcast::Receiver<Event>) -> Event {
@@ -121,6 +145,11 @@ impl Members {
                 answer(&task.input).map(Reply::new)
             }
         });
+        self.builder = self.builder.agent(agent, touchy());
+        self
+    }
+
+    pub(crate) fn with(mut self, agent: impl fusebox_agent::Agent + 'static) -> Self {
         self.builder = self.builder.agent(agent, touchy());
         self
     }
