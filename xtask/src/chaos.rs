@@ -37,10 +37,12 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         // Rows of tests that are gone would stay.
         fs::remove_dir_all(&rows).with_context(|| format!("cannot clear {ROWS}"))?;
     }
+    // Others may commit while it runs.
+    let machine = machine();
     let outcome = run(&rows, &filters);
     let tables = tables(&rows)?;
     print!("{tables}");
-    let document = format!("{INTRODUCTION}\n{}\n{tables}", machine());
+    let document = format!("{INTRODUCTION}\n{machine}\n{tables}");
     write(REPORT, &document)?;
     println!("report: {REPORT}");
     outcome?;

@@ -42,7 +42,47 @@ fn judged<M: Model>(
 }
 
 mod redis {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use fusebox_chaos_tests::{acquire, partition};
+    use fusebox_state::{RedisConfig, RedisStore, RenewOutcome, StateStore, open};
+    use fusebox_test_server::{Proxy, TestServer};
+
     use super::*;
+
+    /// Why the model of a lease lets a release that ended it be answered `Lost`.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_release_sent_again_may_find_another_owner() {
+        let long = Duration::from_secs(60);
+        let server = TestServer::start().unwrap();
+        let proxy = Proxy::to_port(server.port()).unwrap();
+        let config = RedisConfig::from_url(&proxy.url()).unwrap();
+        let config = config.with_deadline(long).with_connect_timeout(long / 4);
+        let first = Arc::new(RedisStore::connect(config).await.unwrap());
+        let second = open(server.url()).await.unwrap();
+        let at = partition("run");
+        let fence = acquire(&*first, &at, "first", 10 * long).await;
+        // So that the server knows the script, and the reply swallowed below is that of a release.
+        let other = partition("other");
+        let known = acquire(&*first, &other, "first", long).await;
+        assert_eq!(
+            first.release(&other, &known).await.unwrap(),
+            RenewOutcome::Released
+        );
+        let swallowed = proxy.dropped_replies();
+        proxy.drop_replies();
+        let releasing = tokio::spawn({
+            let at = at.clone();
+            async move { first.release(&at, &fence).await }
+        });
+        tokio::task::block_in_place(|| proxy.wait_for_dropped_replies(swallowed + 1));
+        let theirs = acquire(&*second, &at, "second", 10 * long).await;
+        proxy.pass();
+        let answer = releasing.await.unwrap().unwrap();
+        let current_epoch = Some(theirs.epoch);
+        assert_eq!(answer, RenewOutcome::Lost { current_epoch });
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_register_under_faults_is_one_register() {
