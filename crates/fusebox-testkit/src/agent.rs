@@ -1,12 +1,14 @@
 //! An agent that does what its script says.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use fusebox_agent::{Agent, AgentError, Context, Description, Reply, Task};
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+
+use crate::call::{Call, Calls};
 
 /// An agent that answers and fails by a script, line by line, then repeats the last line; one
 /// without a script answers `null`. It remembers every call.
@@ -42,25 +44,8 @@ struct Line {
 }
 
 struct Shared {
-    calls: Mutex<Vec<Call>>,
-    count: watch::Sender<usize>,
+    calls: Calls,
     releases: Semaphore,
-}
-
-/// One call as the agent saw it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Call {
-    /// [`Task::input`].
-    pub input: Value,
-    /// [`Context::idempotency_key`].
-    pub idempotency_key: String,
-    /// [`Context::run_id`].
-    pub run: String,
-    /// [`Context::step`].
-    pub step: String,
-    /// [`Context::attempt`].
-    pub attempt: u32,
 }
 
 impl ScriptedAgent {
@@ -70,8 +55,7 @@ impl ScriptedAgent {
             description: Description::new(name, "scripted"),
             script: Vec::new(),
             shared: Arc::new(Shared {
-                calls: Mutex::default(),
-                count: watch::Sender::new(0),
+                calls: Calls::default(),
                 releases: Semaphore::new(0),
             }),
         }
@@ -122,33 +106,27 @@ impl ScriptedAgent {
 
     /// Waits until there have been `calls` calls in all, counted when they begin.
     pub async fn called(&self, calls: usize) {
-        let mut count = self.shared.count.subscribe();
-        let reached = count.wait_for(|count| *count >= calls).await;
-        reached.expect("the sender lives as long as the agent");
+        self.shared.calls.reached(calls).await;
     }
 
     /// How often it was called.
     pub fn calls(&self) -> usize {
-        self.lock().len()
+        self.shared.calls.len()
     }
 
     /// Every call, oldest first.
     pub fn recorded(&self) -> Vec<Call> {
-        self.lock().clone()
+        self.shared.calls.all()
     }
 
     /// The input of every call, oldest first.
     pub fn inputs(&self) -> Vec<Value> {
-        self.lock().iter().map(|call| call.input.clone()).collect()
+        self.shared.calls.each(|call| call.input.clone())
     }
 
     /// The idempotency key of every call, oldest first.
     pub fn idempotency_keys(&self) -> Vec<String> {
-        let calls = self.lock();
-        calls
-            .iter()
-            .map(|call| call.idempotency_key.clone())
-            .collect()
+        self.shared.calls.each(|call| call.idempotency_key.clone())
     }
 
     fn line(mut self, outcome: Result<Value, AgentError>) -> Self {
@@ -160,29 +138,13 @@ impl ScriptedAgent {
     }
 
     /// Remembers the call; answers with the line it gets.
-    fn record(&self, task: Task, cx: &Context) -> Line {
-        let mut calls = self.lock();
-        let line = self.script.get(calls.len()).or(self.script.last());
-        calls.push(Call {
-            input: task.input,
-            idempotency_key: cx.idempotency_key().to_owned(),
-            run: cx.run_id().to_owned(),
-            step: cx.step().to_owned(),
-            attempt: cx.attempt(),
-        });
-        self.shared.count.send_replace(calls.len());
+    fn record(&self, task: &Task, cx: &Context) -> Line {
+        let before = self.shared.calls.record(task, cx);
+        let line = self.script.get(before).or(self.script.last());
         line.cloned().unwrap_or(Line {
             outcome: Ok(Value::Null),
             held: false,
         })
-    }
-
-    // A poisoned list is whole: pushing is the only change.
-    fn lock(&self) -> MutexGuard<'_, Vec<Call>> {
-        self.shared
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +155,7 @@ impl Agent for ScriptedAgent {
     }
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
-        let line = self.record(task, cx);
+        let line = self.record(&task, cx);
         if line.held {
             let permit = self.shared.releases.acquire().await;
             permit.expect("it is never closed").forget();

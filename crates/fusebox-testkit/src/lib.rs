@@ -42,6 +42,7 @@
 //! |---|---|
 //! | time | [`virtual_time`]: hours pass at once, a failure names its seed |
 //! | agents | [`ScriptedAgent`]: answers and fails by a script, waits until told, remembers what it was asked |
+//! | any agent | [`Witness`]: remembers its calls and how many there were at once |
 //! | stores | [`FailingStore`]: any store, with chosen operations failing before or after they are made |
 //! | events | [`EventLog`]: what an engine told, and whether something was among it |
 //! | journals | [`Journal`]: what a run left in a store; every failed assertion tells its whole story |
@@ -57,15 +58,19 @@
 //! (`fusebox_state::conformance`). Nothing here belongs into production.
 
 mod agent;
+mod call;
 mod events;
 mod fault;
 mod journal;
 mod store;
 mod time;
+mod witness;
 
-pub use agent::{Call, ScriptedAgent};
+pub use agent::ScriptedAgent;
+pub use call::Call;
 pub use events::EventLog;
 pub use fault::{Operation, StoreFault};
 pub use journal::Journal;
 pub use store::FailingStore;
 pub use time::{VirtualTime, virtual_time};
+pub use witness::Witness;
