@@ -434,3 +434,24 @@ async fn opens_by_url_and_tells_when_the_file_is_gone() {
     fs::remove_file(&path).unwrap();
     assert!(store.health().await.unwrap().warnings[0].contains("was removed while in use"));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_removed_or_replaced_takes_no_more_writes() {
+    let directory = directory();
+    let path = directory.path().join("state.db");
+    let p = partition("run");
+    let store = at(&path);
+    assert!(store.commit(&p, put("a", b"1")).await.unwrap().is_applied());
+    let copy = directory.path().join("copy.db");
+    fs::rename(&path, &copy).unwrap();
+    let error = store.commit(&p, put("a", b"lost")).await.unwrap_err();
+    assert!(!error.may_have_applied());
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("removed or replaced"), "{cause}");
+    fs::rename(&copy, &path).unwrap();
+    assert!(store.commit(&p, put("a", b"2")).await.unwrap().is_applied());
+    fs::rename(&path, &copy).unwrap();
+    drop(at(&path));
+    assert!(store.commit(&p, put("a", b"lost")).await.is_err());
+}

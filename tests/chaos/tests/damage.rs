@@ -126,7 +126,7 @@ async fn a_flipped_bit_in_the_file_makes_up_no_value() {
 /// The file lives on for whoever has it open, and with them ends what was written to it.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_deleted_in_use_is_told_by_health() {
+async fn a_file_deleted_in_use_takes_no_writes_and_is_told_by_health() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let store = EmbeddedStore::open(&path).unwrap();
@@ -144,6 +144,11 @@ async fn a_file_deleted_in_use_is_told_by_health() {
     }
     let entry = store.get(&at, &key("a")).await.unwrap().unwrap();
     assert_eq!(entry.value, b"before");
+    let lost = store.commit(&at, put("a", b"after")).await;
+    assert!(
+        !lost.unwrap_err().may_have_applied(),
+        "nothing is acknowledged"
+    );
     let warnings = store.health().await.unwrap().warnings;
     assert!(
         warnings

@@ -65,6 +65,17 @@ impl Fault {
         }
     }
 
+    /// What is at the path is not what was opened.
+    pub(crate) fn gone() -> Self {
+        Self {
+            code: None,
+            text: "the state file was removed or replaced while in use; stop, restore the file, \
+                   start again"
+                .to_owned(),
+            may_have_applied: false,
+        }
+    }
+
     pub(crate) fn is_busy(&self) -> bool {
         matches!(
             self.code,

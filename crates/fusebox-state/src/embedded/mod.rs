@@ -3,6 +3,7 @@
 mod aside;
 mod fault;
 mod feed;
+mod place;
 mod schema;
 mod tables;
 mod whole;
@@ -18,6 +19,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use self::feed::EmbeddedFeed;
+use self::place::Place;
 use self::worker::Worker;
 use crate::{
     AcquireOutcome, ChangeFeed, Commit, CommitOutcome, Durability, Entry, Fence, GiveUpOutcome,
@@ -33,6 +35,9 @@ const DURABILITY: Durability = Durability::LocalFsync;
 /// `synchronous=FULL`). One thread writes: it takes the requests that wait, up to 64, into one transaction,
 /// so that they share one flush; each keeps its own outcome. Another thread reads beside it.
 /// A writer of another process is waited for up to 5 s.
+///
+/// A file that is removed or replaced while it is in use takes no more writes: they could never be
+/// found again.
 ///
 /// The file must be on a local disk: SQLite's shared index does not work over network file systems.
 /// Next to it SQLite keeps `-wal` and `-shm` files; copy a file in use with `sqlite3 FILE .backup`.
@@ -62,7 +67,8 @@ impl EmbeddedStore {
         let reader = Worker::reader(reader).map_err(|error| fault::no_thread(path, error))?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Worker::writer(writer).map_err(|error| fault::no_thread(path, error))?,
+            writer: Worker::writer(writer, Place::of(path))
+                .map_err(|error| fault::no_thread(path, error))?,
             reader: Arc::new(reader),
             news: watch::Sender::new(0),
         })

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{Fault, ReadError};
+use super::place::Place;
 use crate::StoreError;
 
 /// Requests that wait before senders do.
@@ -26,8 +27,10 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Runs its jobs in transactions and answers when they are on disk.
-    pub(crate) fn writer(connection: Connection) -> io::Result<Self> {
-        Self::spawn("fusebox-state-write", move |jobs| write(&connection, jobs))
+    pub(super) fn writer(connection: Connection, place: Place) -> io::Result<Self> {
+        Self::spawn("fusebox-state-write", move |jobs| {
+            write(&connection, &place, jobs);
+        })
     }
 
     /// Runs its jobs one by one.
@@ -181,13 +184,16 @@ impl<J: Job> Job for Posted<J> {
     fn answer(self: Box<Self>, _: Result<(), Fault>) {}
 }
 
-fn write(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn write(connection: &Connection, place: &Place, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut expected = 1;
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
         gather(&mut jobs, &mut batch, expected);
         expected = batch.len();
-        let fate = transact(connection, &mut batch);
+        let fate = match place.is_kept() {
+            true => transact(connection, &mut batch),
+            false => Err(Fault::gone()),
+        };
         if !connection.is_autocommit() {
             // If even this fails, the next BEGIN does and says why.
             let _ = connection.execute_batch("ROLLBACK");

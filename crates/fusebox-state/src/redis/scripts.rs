@@ -146,7 +146,8 @@ pub(crate) fn commit(
     }
 }
 
-pub(crate) fn acquire(keys: Vec<String>, request: &LeaseRequest, token: [u8; 16]) -> Call {
+pub(crate) fn acquire(mut keys: Vec<String>, request: &LeaseRequest, token: [u8; 16]) -> Call {
+    only_head(&mut keys);
     let id = Fence { epoch: 0, token }.token_id();
     let takeover = request.takeover.as_ref().map_or("", TokenId::as_str);
     let args = vec![
@@ -163,8 +164,15 @@ pub(crate) fn acquire(keys: Vec<String>, request: &LeaseRequest, token: [u8; 16]
     }
 }
 
+/// Leases lie in the head. A server that is giving a slot away turns back whoever names a key that
+/// is there together with one that is not, so nothing else is named.
+fn only_head(keys: &mut Vec<String>) {
+    keys.truncate(1);
+}
+
 /// Renews for `ttl`, or releases.
-pub(crate) fn renew(keys: Vec<String>, lease: &Fence, ttl: Option<Duration>) -> Call {
+pub(crate) fn renew(mut keys: Vec<String>, lease: &Fence, ttl: Option<Duration>) -> Call {
+    only_head(&mut keys);
     let mut args = Vec::from(fence(Some(lease)));
     args.push(ttl.map_or_else(Vec::new, |ttl| text(ttl_ms(ttl))));
     Call {
@@ -174,7 +182,8 @@ pub(crate) fn renew(keys: Vec<String>, lease: &Fence, ttl: Option<Duration>) -> 
     }
 }
 
-pub(crate) fn lease(keys: Vec<String>) -> Call {
+pub(crate) fn lease(mut keys: Vec<String>) -> Call {
+    only_head(&mut keys);
     Call {
         script: &LEASE,
         keys,
