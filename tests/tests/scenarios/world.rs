@@ -36,6 +36,14 @@ impl World {
         }
     }
 
+    /// The same world with an empty store: what is left of one that kept no journal.
+    ///
+    /// # Panics
+    /// Time is real here.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self::virtually(self.time.expect("virtual time"))
+    }
+
     /// Whether time is virtual, so that it can be passed and reckoned with.
     pub(crate) fn time(&self) -> Option<VirtualTime> {
         self.time
