@@ -1,9 +1,12 @@
-//! What a circuit breaker should do, one behaviour a test, through the public API alone. The names of the first
-//! sixteen are the rows of the table that `benches/peers` prints for this crate beside others.
+//! What a circuit breaker should do, one behaviour a test, through the public API alone. `benches/peers` asks this
+//! crate and others for those of them that can be asked of any.
 
+use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use fusebox_breaker::{
@@ -654,4 +657,46 @@ fn b29_a_row_that_could_never_be_counted_is_refused() {
     assert!(longest.is_ok());
     let error = base().consecutive_failures(500_001).build().unwrap_err();
     assert_eq!(error.fields(), ["consecutive_failures"]);
+}
+
+#[test]
+fn b30_refusals_do_not_push_the_end_of_the_open_time() {
+    let bench = bench(base().consecutive_failures(1));
+    bench.fail();
+    for _ in 0..100 {
+        assert!(bench.breaker.try_acquire().is_err());
+        bench.clock.advance(Duration::from_millis(100));
+    }
+    bench.succeed();
+    assert_eq!(bench.state(), State::Closed);
+}
+
+#[test]
+fn b31_a_success_ends_a_row_of_failures() {
+    let bench = bench(base().consecutive_failures(5));
+    for _ in 0..20 {
+        (0..4).for_each(|_| bench.fail());
+        bench.succeed();
+    }
+    assert_eq!(bench.state(), State::Closed);
+    assert_eq!(bench.failures_until_open(), 5);
+}
+
+#[test]
+fn b32_an_asynchronous_call_that_is_dropped_is_neutral_and_gives_its_slot_back() {
+    let bench = bench(base().count_window(count(10, 10, 0.5)));
+    let drop_one = || {
+        let mut call = pin!(bench.breaker.call_async(pending::<Result<(), ()>>()));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        assert_eq!(bench.breaker.counts().in_flight(), 1);
+    };
+    (0..8).for_each(|_| bench.fail());
+    (0..100).for_each(|_| drop_one());
+    assert_eq!(bench.failures_until_open(), 2);
+    bench.clock.advance(secs(10));
+    (0..10).for_each(|_| drop_one());
+    bench.succeed();
+    assert_eq!(bench.state(), State::Closed);
+    assert_eq!(bench.breaker.counts().cancelled, 110);
 }
