@@ -1,6 +1,7 @@
 //! Who runs a run: an identity that tells a dead owner on this host from a living or a distant one.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// One incarnation of one process: host and process space, process id, start time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,15 +12,17 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// This process.
-    pub(crate) fn current() -> Self {
-        let pid = std::process::id();
-        let started = process_start(pid).unwrap_or_default();
-        Self {
-            space: process_space(),
-            pid,
-            started,
-        }
+    /// This process. Looked up once: it takes three reads of the system, and every run asks.
+    pub(crate) fn current() -> &'static Self {
+        static CURRENT: OnceLock<Owner> = OnceLock::new();
+        CURRENT.get_or_init(|| {
+            let pid = std::process::id();
+            Self {
+                space: process_space(),
+                pid,
+                started: process_start(pid).unwrap_or_default(),
+            }
+        })
     }
 
     /// Reads back what `Display` wrote; `None` for an owner written by something else.
@@ -93,7 +96,7 @@ mod tests {
     #[test]
     fn an_owner_reads_back_what_it_wrote() {
         let owner = Owner::current();
-        assert_eq!(Owner::parse(&owner.to_string()), Some(owner));
+        assert_eq!(Owner::parse(&owner.to_string()).as_ref(), Some(owner));
         assert_eq!(Owner::parse("somebody"), None);
     }
 
@@ -109,7 +112,7 @@ mod tests {
         assert_eq!(before.life(), Life::Dead);
         let elsewhere = Owner {
             space: "other".into(),
-            ..me
+            ..me.clone()
         };
         assert_eq!(elsewhere.life(), Life::Unknown);
     }
