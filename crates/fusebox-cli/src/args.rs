@@ -28,6 +28,7 @@ impl Cli {
         match &self.verb {
             Verb::Run(args) => args.how.json,
             Verb::Resume(args) => args.how.json,
+            Verb::Approve(args) => args.json,
             Verb::Check(args) => args.json,
             Verb::Runs(args) => args.json,
             Verb::Show(args) => args.json,
@@ -44,6 +45,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// Go on with a run that did not finish
     Resume(ResumeArgs),
+    /// Decide about a step that waits for a person; `resume` goes on from there
+    Approve(ApproveArgs),
     /// Check a workflow file without running it
     Check(CheckArgs),
     /// Draw a workflow file as a Mermaid flow chart
@@ -89,6 +92,28 @@ pub(crate) struct ResumeArgs {
     pub(crate) run: RunId,
     #[command(flatten)]
     pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The run, as `fusebox runs` lists it
+    pub(crate) run: RunId,
+    /// The step, as `fusebox show` lists it
+    pub(crate) step: String,
+    /// Decide against it: the step has failed
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// Why, for whoever reads the run later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Who decides [default: the user of this session]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

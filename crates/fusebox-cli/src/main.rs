@@ -3,6 +3,7 @@
 //! `fusebox help` lists the verbs; `docs/command.md` explains them and the exit codes.
 
 mod agents;
+mod approve;
 mod args;
 mod check;
 mod execute;
@@ -47,6 +48,7 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Run(args) => execute::run(args).await,
         Verb::Resume(args) => execute::resume(args).await,
+        Verb::Approve(args) => approve::approve(&args).await,
         Verb::Check(args) => check::check(&args),
         Verb::Graph(args) => check::graph(&args),
         Verb::Runs(args) => inspect::runs(&args).await,

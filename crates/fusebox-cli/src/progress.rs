@@ -191,6 +191,12 @@ impl View for Live {
             EventKind::StepShielded { step, by } => {
                 self.set(step, false, format!("shielded by {by}"))
             }
+            EventKind::StepSuspended { step, prompt, .. } => {
+                self.set(step, false, format!("waits for a person: {prompt}"));
+            }
+            EventKind::PartEnded { step, part, .. } => {
+                self.set(step, true, format!("part {part} answered"));
+            }
             EventKind::StepEnded {
                 step,
                 status,
@@ -292,6 +298,29 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             due_in_ms,
         } => {
             format!("{step} waits {}: {reason}", time(*due_in_ms))
+        }
+        EventKind::StepSuspended {
+            step,
+            prompt,
+            expires_in_ms,
+        } => {
+            let expires = expires_in_ms
+                .map(|ms| format!(", for {}", time(ms)))
+                .unwrap_or_default();
+            format!("{step} waits for a person{expires}: {prompt}")
+        }
+        EventKind::StepDecided {
+            step,
+            approved,
+            by,
+            reason,
+        } => {
+            let verb = if *approved { "approved" } else { "rejected" };
+            let reason = reason
+                .as_deref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            format!("{step} {verb} by {by}{reason}")
         }
         EventKind::StepShielded { step, by } => format!("{step} shielded by {by}"),
         EventKind::StepRouted {

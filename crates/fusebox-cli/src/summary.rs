@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use fusebox::orchestrator::file::WorkflowFile;
-use fusebox::orchestrator::{RtoVerdict, StepReport};
+use fusebox::orchestrator::{RtoVerdict, StepReport, StepStatus};
 use fusebox::{RunReport, RunStatus};
 use serde::Serialize;
 
@@ -87,6 +87,14 @@ fn shown(path: &Path) -> PathBuf {
 pub(crate) fn conclusion(report: &RunReport, flags: &str) {
     if let Some(reason) = &report.reason {
         output::say(&format!("why: {reason}"));
+    }
+    for step in &report.steps {
+        if step.status == StepStatus::Suspended {
+            let (run, step) = (&report.run, &step.name);
+            output::say(&format!(
+                "to decide: fusebox approve {run} {step}{flags}, with --reject against it"
+            ));
+        }
     }
     match (report.status, report.due_in_ms) {
         (RunStatus::Waiting, Some(due)) if due > 0 => {

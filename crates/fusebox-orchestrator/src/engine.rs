@@ -207,10 +207,13 @@ impl Engine {
 
     fn check_agents(&self, workflow: &Workflow) -> Result<(), EngineError> {
         for step in workflow.steps() {
-            if !self.shared.members.contains_key(step.agent()) {
+            let Some(agent) = step.agent() else {
+                continue;
+            };
+            if !self.shared.members.contains_key(agent) {
                 return Err(EngineError::UnknownAgent {
                     step: step.name().to_owned(),
-                    agent: step.agent().to_owned(),
+                    agent: agent.to_owned(),
                     known: self.shared.members.keys().cloned().collect(),
                 });
             }

@@ -73,6 +73,26 @@ pub enum EventKind {
         /// When it is tried again, in milliseconds from now.
         due_in_ms: u64,
     },
+    /// A person is asked about a step.
+    StepSuspended {
+        /// The step.
+        step: String,
+        /// What is asked.
+        prompt: String,
+        /// How long it may be decided, in milliseconds from now.
+        expires_in_ms: Option<u64>,
+    },
+    /// A person has decided about a step.
+    StepDecided {
+        /// The step.
+        step: String,
+        /// How.
+        approved: bool,
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: Option<String>,
+    },
     /// A step is not called because of another.
     StepShielded {
         /// The step.

@@ -51,6 +51,7 @@
 //! Left to other crates: the agents themselves (`fusebox-agent`, `fusebox-endpoints`), where the
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
+mod approval;
 mod digest;
 mod durability;
 mod engine;
@@ -72,13 +73,14 @@ mod status;
 mod time;
 mod workflow;
 
+pub use approval::{DecideError, decide};
 pub use durability::parse_durability;
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
 pub use ledger::{RtoEntry, RtoVerdict};
 pub use record::{
-    EventRecord, HistoryError, JOURNAL_FORMAT, RunHead, RunRecord, StepRecord, list_runs,
-    load_events, load_output, load_run,
+    ApprovalRecord, Decision, EventRecord, HistoryError, JOURNAL_FORMAT, RunHead, RunRecord,
+    StepRecord, list_runs, load_events, load_output, load_run,
 };
 pub use report::{RunReport, StepReport};
 pub use resilience::Resilience;
@@ -86,6 +88,6 @@ pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
-    Condition, DEFAULT_OBJECTIVE, Exhausted, Join, Map, OnUnavailable, Predicate, Repeat, Step,
-    Test, Work, Workflow, WorkflowBuilder, WorkflowError,
+    Approval, Condition, DEFAULT_OBJECTIVE, Exhausted, Join, Map, OnUnavailable, Predicate, Repeat,
+    Step, Test, Work, Workflow, WorkflowBuilder, WorkflowError,
 };

@@ -15,7 +15,8 @@ use crate::workflow::Workflow;
 
 /// The format this version writes. An older one is read; a newer one is refused with a clear error.
 ///
-/// 2 knows of steps that are not taken, of what a step was given, and of steps of several calls.
+/// 2 knows of steps that are not taken, of what a step was given, of steps of several calls, and
+/// of approvals.
 pub const JOURNAL_FORMAT: u32 = 2;
 
 /// The head of a run's journal: how the run stands, rewritten with every commit.
@@ -83,6 +84,9 @@ pub struct StepRecord {
     /// The required steps whose outputs it was given, where its join let it start without all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Vec<String>>,
+    /// What a person was asked about it, and how they decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRecord>,
     /// Its agent's worst outage against its objective, as of the last end of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto: Option<RtoEntry>,
@@ -93,6 +97,66 @@ impl StepRecord {
     /// went wrong.
     pub fn is_left_out(&self) -> bool {
         self.status == StepStatus::Skipped && self.taken == Some(false)
+    }
+}
+
+/// A question to a person about a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRecord {
+    /// When it was first asked, in milliseconds since 1970 (UTC).
+    pub asked_ms: u64,
+    /// Until when it may be decided, in milliseconds since 1970 (UTC); at exactly that time it is over.
+    pub expires_ms: Option<u64>,
+    /// Whether a run has seen it expire.
+    #[serde(default)]
+    pub expired: bool,
+    /// How it was decided.
+    pub decision: Option<Decision>,
+}
+
+impl ApprovalRecord {
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expired || self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+}
+
+/// How a person decided about a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whether the run may go on with it.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+}
+
+impl Decision {
+    /// `by` says yes, now.
+    pub fn approve(by: impl Into<String>) -> Self {
+        Self {
+            approved: true,
+            by: by.into(),
+            reason: None,
+            at_ms: crate::time::now_ms(),
+        }
+    }
+
+    /// `by` says no, now.
+    pub fn reject(by: impl Into<String>) -> Self {
+        Self {
+            approved: false,
+            ..Self::approve(by)
+        }
+    }
+
+    /// Adds their words.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
     }
 }
 

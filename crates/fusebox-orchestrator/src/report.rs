@@ -42,7 +42,7 @@ pub struct RunReport {
 pub struct StepReport {
     /// The step.
     pub name: String,
-    /// The agent it calls.
+    /// The agent it calls; empty where a person decides and nobody is called.
     pub agent: String,
     /// How it stands.
     pub status: StepStatus,
@@ -52,7 +52,7 @@ pub struct StepReport {
     pub executions: u32,
     /// From the first hand-out to the end, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// The state of its agent's breaker.
+    /// The state of its agent's breaker; empty where nobody is called.
     pub breaker: String,
     /// Why, unless it simply succeeded.
     pub reason: Option<String>,
@@ -68,17 +68,19 @@ impl RunReport {
         let now = crate::time::now_ms();
         let steps = record.workflow.steps().iter().map(|step| {
             let known = record.steps.get(step.name()).cloned().unwrap_or_default();
-            let breaker = record.breakers.get(step.agent());
+            let saved = |agent: &str| record.breakers.get(agent);
+            let state = |agent| saved(agent).map_or(State::Closed, |saved| saved.snapshot.state);
             StepReport {
                 name: step.name().to_owned(),
-                agent: step.agent().to_owned(),
+                agent: step.agent().unwrap_or_default().to_owned(),
                 status: known.status,
                 attempts: 0,
                 executions: known.executions,
                 duration_ms: known.duration_ms,
-                breaker: breaker
-                    .map_or(State::Closed, |saved| saved.snapshot.state)
-                    .to_string(),
+                breaker: step
+                    .agent()
+                    .map(|agent| state(agent).to_string())
+                    .unwrap_or_default(),
                 reason: known.reason,
                 output_sha256: known.output_sha256,
                 rto: known.rto,

@@ -67,7 +67,8 @@ pub(crate) async fn retire(store: &dyn StateStore, id: &RunId) -> Result<bool, H
     Ok(over.is_some())
 }
 
-async fn acquire(
+/// The lease of a run that nobody works on, for the moment of one write.
+pub(crate) async fn acquire(
     store: &dyn StateStore,
     id: &RunId,
 ) -> Result<Option<fusebox_state::Fence>, StoreError> {

@@ -3,6 +3,7 @@
 //! One task owns all of the run's state and is the only writer of its journal. Agents are called in
 //! tasks of their own and report back through a channel.
 
+mod approval;
 mod call;
 mod ending;
 mod parts;
@@ -23,6 +24,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::approval::stood_in;
 use self::call::{Answered, Refused, StepHooks};
 use self::parts::Parts;
 use crate::digest::sha256_hex;
@@ -158,11 +160,10 @@ impl Run {
         let mut ledger = Ledger::default();
         let mut steps = BTreeMap::new();
         for step in workflow.steps() {
-            let objective = shared.members[step.agent()]
-                .breaker
-                .config()
-                .recovery_objective();
-            ledger.watch(step.agent(), objective);
+            if let Some(agent) = step.agent() {
+                let config = shared.members[agent].breaker.config();
+                ledger.watch(agent, config.recovery_objective());
+            }
             let record = StepRecord {
                 name: step.name().to_owned(),
                 ..StepRecord::default()
@@ -288,7 +289,13 @@ impl Run {
             self.live(&call.step).uncount();
         }
         match (call.part, result) {
-            (None, Ok(answered)) => self.deliver(&call.step, answered.output, answered.degraded),
+            (None, Ok(answered)) => {
+                let degraded = match self.step(&call.step).work() {
+                    Work::Approval(approval) => Some(stood_in(approval)),
+                    _ => answered.degraded,
+                };
+                self.deliver(&call.step, answered.output, degraded);
+            }
             (None, Err(refused)) => self.unavailable(&call.step, refused),
             (Some(part), result) => {
                 let step = self.step(&call.step);
@@ -341,7 +348,7 @@ impl Run {
             }
             OnUnavailable::Wait => {}
         }
-        let member = &self.shared.members[step.agent()];
+        let member = self.member(&step);
         let now = Instant::now();
         let wait = wait_for(member).max(retry_after.unwrap_or_default());
         if now + wait >= self.deadline {
@@ -396,8 +403,11 @@ impl Run {
         for step in workflow.steps() {
             let live = &self.steps[step.name()];
             let turn = match live.record.status {
-                StepStatus::Pending => self.is_ready(step) && self.open_parts(step),
+                StepStatus::Pending => self.is_ready(step) && self.open(step),
                 StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
+                StepStatus::Suspended => {
+                    live.due.is_some_and(|due| due <= now) && self.open_late(step)
+                }
                 StepStatus::Running => live.parts.has_room(step.work().width()),
                 _ => false,
             };
@@ -408,10 +418,23 @@ impl Run {
         ready
     }
 
+    /// Prepares a step whose turn has come. Answers whether there is a call to make.
+    fn open(&mut self, step: &Step) -> bool {
+        match step.work() {
+            Work::Approval(approval) => self.consult(step, approval),
+            _ => self.open_parts(step),
+        }
+    }
+
+    /// The same of a step that nobody has decided in time.
+    fn open_late(&mut self, step: &Step) -> bool {
+        matches!(step.work(), Work::Approval(approval) if self.expire(step, approval))
+    }
+
     /// Begins as many calls of a step as may be in flight at once, and as its agent's breaker allows.
     fn take_calls(&mut self, step: &Step, now: Instant, ready: &mut Vec<CallId>) {
         let name = step.name();
-        let one_call = *step.work() == Work::Call;
+        let one_call = !step.work().has_parts();
         let mut begun = false;
         while !(begun && one_call) {
             let parts = &self.steps[name].parts;
@@ -451,13 +474,12 @@ impl Run {
 
     /// Whether the agent's breaker lets only a probe through.
     fn is_probing(&self, step: &Step) -> bool {
-        let breaker = &self.shared.members[step.agent()].breaker;
-        breaker.availability() == Availability::ProbeReady
+        self.member(step).breaker.availability() == Availability::ProbeReady
     }
 
     /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
     fn gate(&self, step: &Step) -> Option<Refused> {
-        let member = &self.shared.members[step.agent()];
+        let member = self.member(step);
         let retry_after = match member.breaker.availability() {
             _ if member.has_fallback => return None,
             Availability::Ready | Availability::ProbeReady => return None,
@@ -471,7 +493,7 @@ impl Run {
             .unwrap_or_default();
         let reason = format!(
             "breaker of agent `{}` is {}{why}",
-            step.agent(),
+            member.breaker.name(),
             snapshot.state
         );
         Some(Refused {
@@ -493,7 +515,7 @@ impl Run {
         let context = self.context(&step, call.part);
         let (shared, agent, ended) = (
             Arc::clone(&self.shared),
-            step.agent().to_owned(),
+            agent_of(&step).to_owned(),
             call.clone(),
         );
         let handle = self.tasks.spawn(async move {
@@ -581,7 +603,7 @@ impl Run {
                 .workflow
                 .steps()
                 .iter()
-                .any(|step| step.agent() == &*transition.breaker)
+                .any(|step| step.agent() == Some(&*transition.breaker))
             {
                 continue;
             }
@@ -612,7 +634,7 @@ impl Run {
     fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
         let (saved_ms, now) = (now_ms(), self.shared.clock.now());
         let mut saved = BTreeMap::new();
-        for agent in self.workflow.steps().iter().map(Step::agent) {
+        for agent in self.workflow.steps().iter().filter_map(Step::agent) {
             let snapshot = self.shared.members[agent].breaker.snapshot();
             if snapshot.state != State::Closed {
                 let away_ms = self.ledger.away(agent, now).map(millis);
@@ -666,6 +688,10 @@ impl Run {
         !(status(StepStatus::Running) || awaited)
     }
 
+    fn member(&self, step: &Step) -> &Member {
+        &self.shared.members[agent_of(step)]
+    }
+
     fn step(&self, name: &str) -> Step {
         let step = self.workflow.step(name);
         step.expect("only steps of the workflow are run").clone()
@@ -676,6 +702,12 @@ impl Run {
             .get_mut(name)
             .expect("only steps of the workflow are named")
     }
+}
+
+/// The agent of a step that makes a call.
+fn agent_of(step: &Step) -> &str {
+    step.agent()
+        .expect("only an approval without a fallback has none, and makes no call")
 }
 
 /// Under which an agent's other side may recognise a call: a hash of the run, the step and, of a step

@@ -94,6 +94,8 @@ pub enum StepStatus {
     Degraded,
     /// Its agent is not available now; it is tried again when the breaker allows.
     Waiting,
+    /// A person must decide about it.
+    Suspended,
     /// Not called, because a step it requires has no output.
     Shielded,
     /// Left out by its own policy, because its agent was not available.
@@ -112,7 +114,10 @@ impl StepStatus {
 
     /// Whether nothing more will happen to the step in this process.
     pub fn is_settled(self) -> bool {
-        !matches!(self, Self::Pending | Self::Running | Self::Waiting)
+        !matches!(
+            self,
+            Self::Pending | Self::Running | Self::Waiting | Self::Suspended
+        )
     }
 }
 
@@ -124,6 +129,7 @@ impl fmt::Display for StepStatus {
             Self::Succeeded => "succeeded",
             Self::Degraded => "degraded",
             Self::Waiting => "waiting",
+            Self::Suspended => "suspended",
             Self::Shielded => "shielded",
             Self::Skipped => "skipped",
             Self::Failed => "failed",

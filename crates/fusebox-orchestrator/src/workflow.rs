@@ -1,5 +1,6 @@
 //! The graph of a workflow: steps, what they need, and the checks that hold before anything starts.
 
+mod approval;
 mod condition;
 mod draw;
 mod join;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
 pub use self::join::Join;
 pub(crate) use self::join::{Readiness, Tally};
@@ -297,6 +299,22 @@ pub enum WorkflowError {
         /// What is zero: `concurrency` or `at_most`.
         field: &'static str,
     },
+    /// An approval that nobody could give.
+    #[error(
+        "step `{step}`: its approval expires at once; give the time within which a person can decide"
+    )]
+    ZeroExpiry {
+        /// The step.
+        step: String,
+    },
+    /// An approval's fallback that would never be called.
+    #[error(
+        "step `{step}`: its approval has a fallback and never expires; say after which time it does"
+    )]
+    FallbackWithoutExpiry {
+        /// The step.
+        step: String,
+    },
     /// A place is no JSON Pointer.
     #[error(
         "step `{step}`: `{pointer}` is not a JSON Pointer; begin it with `/`, as in `/items/0/price`, or leave it empty for the whole output"
@@ -398,6 +416,7 @@ fn check_work(step: &Step) -> Result<(), WorkflowError> {
             }
             (map.concurrency, "concurrency", &*map.at)
         }
+        Work::Approval(approval) => return check_approval(step, approval),
         Work::Repeat(repeat) => (repeat.at_most, "at_most", repeat.until.at()),
     };
     if count == 0 {
@@ -407,6 +426,15 @@ fn check_work(step: &Step) -> Result<(), WorkflowError> {
         });
     }
     check_pointer(step, pointer)
+}
+
+fn check_approval(step: &Step, approval: &Approval) -> Result<(), WorkflowError> {
+    let name = || step.name.clone();
+    match (approval.expires_ms, &approval.fallback) {
+        (Some(0), _) => Err(WorkflowError::ZeroExpiry { step: name() }),
+        (None, Some(_)) => Err(WorkflowError::FallbackWithoutExpiry { step: name() }),
+        _ => Ok(()),
+    }
 }
 
 fn check_pointer(step: &Step, pointer: &str) -> Result<(), WorkflowError> {

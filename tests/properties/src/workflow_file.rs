@@ -42,7 +42,8 @@ fn check_error(error: &FileError, text: &str) {
 fn check_file(file: &WorkflowFile, text: &str) {
     check_workflow(&file.workflow);
     for step in file.workflow.steps() {
-        assert!(file.agents.contains_key(step.agent()));
+        let agent = step.agent();
+        assert!(agent.is_none_or(|agent| file.agents.contains_key(agent)));
     }
     for (name, agent) in &file.agents {
         check_agent(name, agent, file);

@@ -20,6 +20,7 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             .find(|up| up.get_ref() == from)
             .map(Spanned::span)
     };
+    let approval = |name: &str| Some(step(name)?.approval.as_ref()?.get_ref());
     let map = |name: &str| Some(step(name)?.map.as_ref()?.get_ref());
     let (span, message, help) = match error {
         WorkflowError::Cycle { steps } => (
@@ -65,6 +66,16 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             step(name).and_then(calls),
             format!("`{field}` is 0"),
             "give 1 or more".to_owned(),
+        ),
+        WorkflowError::ZeroExpiry { step: name } => (
+            approval(name).and_then(|asked| asked.expires.as_ref().map(Spanned::span)),
+            format!("the approval of step `{name}` expires at once"),
+            "give the time within which a person can decide, such as \"24h\"".to_owned(),
+        ),
+        WorkflowError::FallbackWithoutExpiry { step: name } => (
+            approval(name).and_then(|asked| asked.fallback.as_ref().map(Spanned::span)),
+            format!("the approval of step `{name}` has a fallback and never expires"),
+            "say after which time it does, such as expires = \"24h\"".to_owned(),
         ),
         WorkflowError::BadPointer {
             step: name,

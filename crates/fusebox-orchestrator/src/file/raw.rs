@@ -110,6 +110,15 @@ pub(super) struct RawStep {
     pub(super) when: Vec<Spanned<RawCondition>>,
     pub(super) map: Option<Spanned<RawMap>>,
     pub(super) repeat: Option<Spanned<RawRepeat>>,
+    pub(super) approval: Option<Spanned<RawApproval>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawApproval {
+    pub(super) prompt: String,
+    pub(super) expires: Option<Spanned<Time>>,
+    pub(super) fallback: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::diagnostic::{FileError, Source, suggestion};
-use super::raw::{RawFile, RawMap, RawRepeat, RawStep};
+use super::raw::{RawApproval, RawFile, RawMap, RawRepeat, RawStep};
 use super::{condition, unknown_agent};
-use crate::workflow::{Map, OnUnavailable, Repeat, Step};
+use crate::workflow::{Approval, Map, OnUnavailable, Repeat, Step};
 
 /// The steps, their names checked; every fault goes to `errors`.
 pub(super) fn read(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Vec<Step> {
@@ -42,8 +42,9 @@ fn check_steps(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) {
                 format!("the first is in line {line}; give each step its own name"),
             ));
         }
-        let agent = step.agent.as_ref().unwrap_or(name);
-        if !raw.has_agent(agent.get_ref()) {
+        if let Some(agent) = called(step)
+            && !raw.has_agent(agent.get_ref())
+        {
             errors.push(unknown_agent(source, raw, agent, "step"));
         }
         for upstream in step.requires.iter().chain(&step.optional) {
@@ -103,16 +104,65 @@ fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
     for condition in &raw.when {
         step = step.when(condition::read(source, condition)?);
     }
-    match (&raw.map, &raw.repeat) {
-        (Some(map), None) => Ok(step.map(build_map(map.get_ref()))),
-        (None, Some(repeat)) => Ok(step.repeat(build_repeat(source, repeat.get_ref())?)),
-        (Some(_), Some(repeat)) => {
-            let message = format!("step `{}` has both `map` and `repeat`", raw.name.get_ref());
-            let help = "keep one; a step of its own can repeat what another maps";
-            Err(source.error(repeat.span(), message, help))
-        }
-        (None, None) => Ok(step),
+    if let Some(fault) = second_work(source, raw) {
+        return Err(fault);
     }
+    if let Some(map) = &raw.map {
+        step = step.map(build_map(map.get_ref()));
+    }
+    if let Some(repeat) = &raw.repeat {
+        step = step.repeat(build_repeat(source, repeat.get_ref())?);
+    }
+    if let Some(approval) = &raw.approval {
+        step = step.approval(build_approval(approval.get_ref()));
+    }
+    Ok(step)
+}
+
+/// The agent that a step calls, if it calls one.
+fn called(raw: &RawStep) -> Option<&Spanned<String>> {
+    match &raw.approval {
+        Some(approval) => approval.get_ref().fallback.as_ref(),
+        None => Some(raw.agent.as_ref().unwrap_or(&raw.name)),
+    }
+}
+
+/// A step does one thing.
+fn second_work(source: &Source, raw: &RawStep) -> Option<FileError> {
+    let works = [
+        (
+            "agent",
+            raw.agent
+                .as_ref()
+                .filter(|_| raw.approval.is_some())
+                .map(Spanned::span),
+        ),
+        ("map", raw.map.as_ref().map(Spanned::span)),
+        ("repeat", raw.repeat.as_ref().map(Spanned::span)),
+        ("approval", raw.approval.as_ref().map(Spanned::span)),
+    ];
+    let mut given = works
+        .into_iter()
+        .filter_map(|(name, span)| Some((name, span?)));
+    let ((first, _), (second, span)) = (given.next()?, given.next()?);
+    let name = raw.name.get_ref();
+    let message = format!("step `{name}` has both `{first}` and `{second}`");
+    Some(source.error(
+        span,
+        message,
+        "keep one; the other is for a step of its own",
+    ))
+}
+
+fn build_approval(raw: &RawApproval) -> Approval {
+    let mut approval = Approval::new(&raw.prompt);
+    if let Some(expires) = &raw.expires {
+        approval = approval.with_expiry(expires.get_ref().0);
+    }
+    if let Some(agent) = &raw.fallback {
+        approval = approval.with_fallback(agent.get_ref());
+    }
+    approval
 }
 
 fn build_map(raw: &RawMap) -> Map {

@@ -288,7 +288,44 @@ fn maps_and_repeats_are_read_and_their_faults_pointed_at() {
         )
     );
     assert_eq!(
-        of("map = { step = \"a\" }\nrepeat = { until = { exists = true }, at_most = 1 }"),
-        (25, 10, "step `c` has both `map` and `repeat`".into())
+        of(
+            "requires = [\"a\"]\nmap = { step = \"a\" }\nrepeat = { until = { exists = true }, at_most = 1 }"
+        ),
+        (26, 10, "step `c` has both `map` and `repeat`".into())
+    );
+}
+
+#[test]
+fn approvals_are_read_and_their_faults_pointed_at() {
+    let step = |fields: &str| format!("{GOOD}\n[[step]]\nname = \"ok\"\n{fields}\n");
+    let text = step("approval = { prompt = \"go?\", expires = \"1d\", fallback = \"a\" }");
+    let file = WorkflowFile::parse("f.toml", &text).unwrap();
+    assert_eq!(file.workflow.step("ok").unwrap().agent(), Some("a"));
+    let file = WorkflowFile::parse("f.toml", &step("approval = { prompt = \"go?\" }")).unwrap();
+    assert_eq!(file.workflow.step("ok").unwrap().agent(), None);
+
+    let of = |fields: &str| {
+        let (line, column, message, _) = error_of(&step(fields));
+        (line, column, message)
+    };
+    assert_eq!(
+        of("approval = { prompt = \"go?\", fallback = \"a\" }"),
+        (
+            23,
+            41,
+            "the approval of step `ok` has a fallback and never expires".into()
+        )
+    );
+    assert_eq!(
+        of("approval = { prompt = \"go?\", expires = \"0s\" }"),
+        (23, 40, "the approval of step `ok` expires at once".into())
+    );
+    assert_eq!(
+        of("approval = { prompt = \"go?\", expires = \"1s\", fallback = \"x\" }"),
+        (23, 57, "step calls agent `x`, which is not defined".into())
+    );
+    assert_eq!(
+        of("agent = \"a\"\napproval = { prompt = \"go?\" }"),
+        (24, 12, "step `ok` has both `agent` and `approval`".into())
     );
 }

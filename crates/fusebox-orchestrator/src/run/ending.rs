@@ -76,7 +76,8 @@ impl Run {
         let now = self.shared.clock.now();
         let workflow = Arc::clone(&self.workflow);
         for step in workflow.steps() {
-            if let Some(entry) = self.ledger.entry(step.agent(), now) {
+            let entry = step.agent().and_then(|agent| self.ledger.entry(agent, now));
+            if let Some(entry) = entry {
                 let live = self.live(step.name());
                 live.record.rto = Some(entry);
                 let record = live.record.clone();
@@ -117,12 +118,13 @@ impl Run {
     }
 
     fn ending(&self, cancelled: bool) -> Ending {
-        let undelivered = self
-            .workflow
-            .outputs()
-            .iter()
-            .map(|name| &self.steps[name].record)
-            .any(|record| !record.status.has_output() && !record.is_left_out());
+        let outputs = self.workflow.outputs().iter();
+        let records = outputs.map(|name| &self.steps[name].record);
+        let owed: Vec<StepStatus> = records
+            .filter(|record| !record.status.has_output() && !record.is_left_out())
+            .map(|record| record.status)
+            .collect();
+        let is_lost = owed.iter().any(|status| status.is_settled());
         let reasons = |wanted: StepStatus| {
             let steps = self
                 .steps
@@ -137,7 +139,8 @@ impl Run {
             })
         };
         let joined = |parts: Vec<String>| (!parts.is_empty()).then(|| parts.join("; "));
-        if !undelivered {
+        let asked: Vec<String> = reasons(StepStatus::Suspended).collect();
+        if owed.is_empty() && asked.is_empty() {
             let lesser = [
                 StepStatus::Degraded,
                 StepStatus::Skipped,
@@ -158,20 +161,23 @@ impl Run {
         if cancelled {
             return Ending::because(RunStatus::Cancelled, "cancelled; what is finished is kept");
         }
-        let failed: Vec<String> = reasons(StepStatus::Failed)
-            .chain(reasons(StepStatus::Skipped))
-            .collect();
-        if !failed.is_empty() {
+        if is_lost {
+            let failed = reasons(StepStatus::Failed).chain(reasons(StepStatus::Skipped));
             return Ending {
                 status: RunStatus::Failed,
-                reason: joined(failed),
+                reason: joined(failed.collect()),
                 due_in: None,
             };
         }
+        let (status, why) = if asked.is_empty() {
+            (RunStatus::Waiting, reasons(StepStatus::Waiting).collect())
+        } else {
+            (RunStatus::Suspended, asked)
+        };
         let due = self.steps.values().filter_map(|live| live.due).min();
         Ending {
-            status: RunStatus::Waiting,
-            reason: joined(reasons(StepStatus::Waiting).collect()),
+            status,
+            reason: joined(why),
             due_in: due.map(|due| due.saturating_duration_since(Instant::now())),
         }
     }
@@ -208,20 +214,23 @@ impl Run {
             let record = live.record.clone();
             StepReport {
                 name: record.name,
-                agent: step.agent().to_owned(),
+                agent: step.agent().unwrap_or_default().to_owned(),
                 status: record.status,
                 attempts: live.attempts(),
                 executions: record.executions,
                 duration_ms: record
                     .duration_ms
                     .or_else(|| live.begun.map(|begun| millis(begun.elapsed()))),
-                breaker: self.shared.members[step.agent()]
-                    .breaker
-                    .state()
-                    .to_string(),
+                breaker: step
+                    .agent()
+                    .map(|agent| self.shared.members[agent].breaker.state().to_string())
+                    .unwrap_or_default(),
                 reason: record.reason,
                 output_sha256: record.output_sha256,
-                rto: self.ledger.entry(step.agent(), now).or(record.rto),
+                rto: step
+                    .agent()
+                    .and_then(|agent| self.ledger.entry(agent, now))
+                    .or(record.rto),
             }
         });
         RunReport {

@@ -10,7 +10,6 @@ use crate::event::EventKind;
 use crate::record::{HistoryError, RunRecord, load_output, load_parts};
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
-use crate::workflow::Work;
 
 impl Run {
     /// Takes over what another process left: outputs stay and so does what was decided, everything
@@ -25,6 +24,7 @@ impl Run {
             live.executions_before = known.executions;
             live.record.taken = known.taken;
             live.record.inputs.clone_from(&known.inputs);
+            live.record.approval.clone_from(&known.approval);
             if known.is_left_out() {
                 live.record = known.clone();
                 continue;
@@ -69,7 +69,7 @@ impl Run {
     /// The answers of a step that makes several calls: those are not made again.
     async fn restore_parts(&mut self, name: &str) -> Result<(), HistoryError> {
         let step = self.workflow.step(name).expect("only its steps are live");
-        if *step.work() == Work::Call {
+        if !step.work().has_parts() {
             return Ok(());
         }
         let known = load_parts(&*self.shared.store, &self.id, name).await?;

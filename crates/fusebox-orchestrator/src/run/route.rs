@@ -81,7 +81,7 @@ impl Run {
                 status if status.has_output() => &mut tally.outputs,
                 StepStatus::Skipped if record.is_left_out() => &mut tally.left_out,
                 status if status.is_settled() => &mut tally.failed,
-                StepStatus::Waiting => &mut tally.held,
+                StepStatus::Waiting | StepStatus::Suspended => &mut tally.held,
                 _ if held.contains_key(up) => &mut tally.held,
                 _ => &mut tally.open,
             };
@@ -115,7 +115,7 @@ impl Run {
     /// The waiting step that a pending one depends on, directly or through others.
     fn holder(&self, step: &Step, held: &Held) -> String {
         let of = |up: &String| match self.steps[up].record.status {
-            StepStatus::Waiting => Some(up.clone()),
+            StepStatus::Waiting | StepStatus::Suspended => Some(up.clone()),
             _ => held.get(up).cloned(),
         };
         let holder = step.required().iter().find_map(of);

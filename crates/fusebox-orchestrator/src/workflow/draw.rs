@@ -14,7 +14,7 @@ impl Workflow {
         let mut index_of = BTreeMap::new();
         for (index, step) in self.steps.iter().enumerate() {
             index_of.insert(step.name(), index);
-            let _ = writeln!(text, "    s{index}[\"{}\"]", label(step));
+            let _ = writeln!(text, "    s{index}{}", shape(step));
         }
         for (index, step) in self.steps.iter().enumerate() {
             for (from, arrow) in edges(step) {
@@ -32,16 +32,28 @@ fn edges(step: &Step) -> impl Iterator<Item = (&String, &'static str)> {
     required.chain(step.optionals().iter().map(|from| (from, "-.->")))
 }
 
+/// A box; a rhombus where a person decides.
+fn shape(step: &Step) -> String {
+    let label = label(step);
+    match step.work() {
+        Work::Approval(_) => format!("{{\"{label}\"}}"),
+        _ => format!("[\"{label}\"]"),
+    }
+}
+
 fn label(step: &Step) -> String {
     let mut label = escaped(step.name());
-    if step.agent() != step.name() {
-        let _ = write!(label, " ({})", escaped(step.agent()));
+    if let Some(agent) = step.agent().filter(|agent| *agent != step.name()) {
+        let _ = write!(label, " ({})", escaped(agent));
     }
     if step.join_rule() != Join::All {
         let _ = write!(label, "<br/>{}", step.join_rule());
     }
     match step.work() {
         Work::Call => {}
+        Work::Approval(approval) => {
+            let _ = write!(label, "<br/>a person: {}", escaped(approval.prompt()));
+        }
         Work::Map(map) => {
             let place = escaped(&format!("{}{}", map.step(), map.at()));
             let _ = write!(label, "<br/>each of {place}, {} at once", map.concurrency());
@@ -73,10 +85,9 @@ fn condition(step: &Step, from: &str) -> String {
 
 /// What would end or change a quoted text stands as an entity.
 fn escaped(text: &str) -> String {
+    let text = text.replace(char::is_control, " ");
     let entities = [('"', "#quot;"), ('|', "#124;"), ('<', "#lt;")];
     entities
         .into_iter()
-        .fold(text.to_owned(), |text, (plain, entity)| {
-            text.replace(plain, entity)
-        })
+        .fold(text, |text, (plain, entity)| text.replace(plain, entity))
 }

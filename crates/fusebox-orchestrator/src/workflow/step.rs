@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Join, Map, Repeat, Work};
+use super::{Approval, Condition, Join, Map, Repeat, Work};
 
 /// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +104,13 @@ impl Step {
         self
     }
 
+    /// Waits for a person's decision, instead of calling an agent.
+    #[must_use]
+    pub fn approval(mut self, approval: Approval) -> Self {
+        self.work = Work::Approval(approval);
+        self
+    }
+
     /// What to do while the agent is not available. Defaults to [`OnUnavailable::Wait`].
     #[must_use]
     pub fn on_unavailable(mut self, policy: OnUnavailable) -> Self {
@@ -116,9 +123,12 @@ impl Step {
         &self.name
     }
 
-    /// The agent it calls.
-    pub fn agent(&self) -> &str {
-        &self.agent
+    /// The agent it calls; of an approval the fallback, if it has one.
+    pub fn agent(&self) -> Option<&str> {
+        match &self.work {
+            Work::Approval(approval) => approval.fallback(),
+            _ => Some(&self.agent),
+        }
     }
 
     /// The steps it cannot do without, as far as its join goes.

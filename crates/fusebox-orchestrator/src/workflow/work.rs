@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Predicate;
+use super::{Approval, Predicate};
 
 /// What a step does when its turn has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,11 +16,18 @@ pub enum Work {
     Map(Map),
     /// Calls its agent until its answer will do.
     Repeat(Repeat),
+    /// Waits for a person's decision.
+    Approval(Approval),
 }
 
 impl Work {
     pub(super) fn is_call(&self) -> bool {
         *self == Self::Call
+    }
+
+    /// Whether the step makes several calls.
+    pub(crate) fn has_parts(&self) -> bool {
+        matches!(self, Self::Map(_) | Self::Repeat(_))
     }
 
     /// How many calls of the step may be in flight at once.

@@ -1,5 +1,6 @@
 //! What a graph promises beyond chains, through the public API, on virtual time and the memory store.
 
+mod approvals;
 mod conditions;
 mod joins;
 mod maps;

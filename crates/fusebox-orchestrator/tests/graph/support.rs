@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use fusebox_agent::{AgentError, Reply, agent_fn};
+use fusebox_agent::{Agent, AgentError, Reply, agent_fn};
 use fusebox_breaker::Config;
 use fusebox_orchestrator::{
     Engine, EngineBuilder, Event, EventKind, Resilience, RunId, RunOptions, RunReport, Workflow,
 };
-use fusebox_state::{AcquireOutcome, LeaseRequest, MemoryStore, Partition, StateStore};
+use fusebox_state::{
+    AcquireOutcome, Fence, LeaseRequest, MemoryStore, Partition, StateStore, TokenId,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -99,17 +101,22 @@ impl Bench {
     async fn free_lease(&self) {
         let partition = partition();
         let lease = self.store.lease(&partition).await.unwrap().unwrap();
-        let request =
-            LeaseRequest::new("test", Duration::from_secs(1)).with_takeover(lease.token_id);
-        let acquired = self.store.acquire(&partition, request).await.unwrap();
-        let AcquireOutcome::Acquired { fence, .. } = acquired else {
-            panic!("the lease was named")
-        };
+        let fence = self.lease(Some(lease.token_id)).await;
         let _ = self.store.release(&partition, &fence).await.unwrap();
+    }
+
+    /// The run's lease: nobody has it, or whoever `takeover` names.
+    pub(crate) async fn lease(&self, takeover: Option<TokenId>) -> Fence {
+        let mut request = LeaseRequest::new("test", Duration::from_secs(1));
+        request.takeover = takeover;
+        match self.store.acquire(&partition(), request).await.unwrap() {
+            AcquireOutcome::Acquired { fence, .. } => fence,
+            held @ AcquireOutcome::Held(_) => panic!("{held:?}"),
+        }
     }
 }
 
-fn partition() -> Partition {
+pub(crate) fn partition() -> Partition {
     Partition::try_new("run.r").unwrap()
 }
 
@@ -149,8 +156,16 @@ impl Members {
         self
     }
 
-    pub(crate) fn with(mut self, agent: impl fusebox_agent::Agent + 'static) -> Self {
-        self.builder = self.builder.agent(agent, touchy());
+    pub(crate) fn with(self, agent: impl Agent + 'static) -> Self {
+        self.with_resilience(agent, touchy())
+    }
+
+    pub(crate) fn with_resilience(
+        mut self,
+        agent: impl Agent + 'static,
+        resilience: Resilience,
+    ) -> Self {
+        self.builder = self.builder.agent(agent, resilience);
         self
     }
 
