@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     let passed = scores.iter().map(|score| format!("{}", score.passed));
     print_row("rows passed", &format!("{asked}"), passed);
     let absent = scores.iter().map(|score| format!("{}", score.absent));
-    print_row("rows of what it has not", "", absent);
+    print_row("rows with \"has none\"", "", absent);
     if scores[0].passed == asked {
         ExitCode::SUCCESS
     } else {
