@@ -1,7 +1,7 @@
 //! `bench` and `peers`: what is ours beside its floors and beside others, in one process.
 //!
-//! They are packages of their own, `benches/peers` and `benches/state`, so that the peers' trees stay
-//! out of ours.
+//! They are packages of their own, `benches/peers`, `benches/state` and `benches/orchestrator`, so that
+//! the peers' trees stay out of ours.
 
 use std::process::Command;
 
@@ -13,11 +13,14 @@ use crate::{cmd, no_arguments, server};
 
 const PEERS: &str = "benches/peers/Cargo.toml";
 const STATE: &str = "benches/state/Cargo.toml";
+const ORCHESTRATOR: &str = "benches/orchestrator/Cargo.toml";
 
 /// Speed. Arguments after the name select suites by a part of their title.
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let Some((what, suites)) = args.split_first() else {
-        bail!("name what to measure: `cargo xtask bench breaker`, `policy` or `state`");
+        bail!(
+            "name what to measure: `cargo xtask bench breaker`, `policy`, `state` or `orchestrator`"
+        );
     };
     match what.as_str() {
         "breaker" => {
@@ -29,7 +32,8 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             run("policy", suites)
         }
         "state" => state(suites),
-        _ => bail!("there is no bench `{what}`; there are: breaker, policy, state"),
+        "orchestrator" => orchestrator(suites),
+        _ => bail!("there is no bench `{what}`; there are: breaker, policy, state, orchestrator"),
     }
 }
 
@@ -49,6 +53,35 @@ fn state(suites: &[String]) -> Result<()> {
         command.env("FUSEBOX_REDIS_BENCHMARK", tool);
     }
     cmd::run(&mut command)
+}
+
+/// The engine on every store, on a server that is found or fetched.
+fn orchestrator(suites: &[String]) -> Result<()> {
+    let server = server::locate(&Workspace::load()?)?;
+    println!("test server: {server}");
+    say_where()?;
+    let mut command = cmd::cargo(["run", "--release", "--quiet"]);
+    command.args([
+        "--manifest-path",
+        ORCHESTRATOR,
+        "--target-dir",
+        "target/peers",
+    ]);
+    command.args(["--bin", "bench", "--"]).args(suites);
+    cmd::run(command.env(ENV, &server.path))
+}
+
+/// A program of the same package on virtual time; arguments may follow.
+pub(crate) fn orchestrator_program(name: &str) -> Command {
+    let mut command = cmd::cargo(["run", "--release", "--quiet"]);
+    command.args([
+        "--manifest-path",
+        ORCHESTRATOR,
+        "--target-dir",
+        "target/peers",
+    ]);
+    command.args(["--features", "virtual-time", "--bin", name, "--"]);
+    command
 }
 
 /// Behaviour: the same black-box questions to every breaker.

@@ -5,6 +5,7 @@
     reason = "a command that talks to whoever runs it"
 )]
 
+mod baselines;
 mod bench;
 mod chaos;
 mod ci;
@@ -25,6 +26,7 @@ mod loom;
 mod model;
 mod pins;
 mod server;
+mod soak;
 mod stages;
 mod test;
 mod tidy;
@@ -42,7 +44,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 18] = [
+const VERBS: [Verb; 20] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -95,9 +97,21 @@ const VERBS: [Verb; 18] = [
     ),
     (
         "bench",
-        "breaker|policy|state [SUITE...]",
-        "speed beside floors and peers, as ratios",
+        "NAME [SUITE...]",
+        "speed of breaker, policy, state or orchestrator, as ratios",
         bench::main,
+    ),
+    (
+        "soak",
+        "[--runs N]",
+        "a million runs in memory, and what is left of them",
+        soak::main,
+    ),
+    (
+        "baselines",
+        "",
+        "writes docs/baselines.md anew",
+        baselines::main,
     ),
     (
         "peers",
