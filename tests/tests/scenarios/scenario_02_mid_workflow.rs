@@ -79,7 +79,7 @@ impl Tally {
 async fn mid_workflow(world: &World, setup: Setup<'_>) {
     let mut stage = setup
         .fault("data=timeout:0.6")
-        .bulkhead(DATA, SLOTS)
+        .bulkhead(DATA, Some(SLOTS))
         .tune(DATA, |preset| preset.max_attempts = 1)
         .build();
     let mut tally = Tally::default();

@@ -23,10 +23,12 @@ const POOLS: [(&str, usize); 4] = [(TRIAGE, 5), (SUPERVISOR, 4), (DATA, 5), (OPT
 /// How long a good answer takes, in the time of the presets.
 const WORK: Duration = Duration::from_millis(200);
 
-/// What every run must keep on virtual time, whatever the load: many rounds of the faults it may meet.
-const OBJECTIVE: Duration = Duration::from_secs(900);
+/// What the slowest of fifty runs keeps, in the time of the presets: a few rounds of time-outs of 15 s and
+/// of open waits of up to 15 s, one after the other.
+const LATENCY: Duration = Duration::from_secs(240);
 
-async fn concurrency(world: &World, load: u64, setup: Setup<'_>) {
+/// Runs all at once, each to its end; how long the slowest took.
+async fn concurrency(world: &World, load: u64, setup: Setup<'_>) -> Duration {
     let stage = setup
         .fault("supervisor=exhaustion:0.2")
         .fault("data=timeout:0.3")
@@ -62,11 +64,8 @@ async fn concurrency(world: &World, load: u64, setup: Setup<'_>) {
         );
     }
     assert_eq!(stage.struck(TRIAGE), 0);
-    if world.time().is_some() {
-        let slowest = reports.iter().map(|report| report.duration_ms).max();
-        let limit = OBJECTIVE.as_millis() as u64;
-        assert!(slowest <= Some(limit), "{slowest:?} of {limit} ms");
-    }
+    let slowest = reports.iter().map(|report| report.duration_ms).max();
+    Duration::from_millis(slowest.expect("there are runs"))
 }
 
 async fn assert_none_lost_or_doubled(stage: &Stage, load: u64) {
@@ -101,31 +100,49 @@ async fn assert_none_lost_or_doubled(stage: &Stage, load: u64) {
     }
 }
 
-fn pooled(world: &World) -> Setup<'_> {
+fn pooled(world: &World, limited: bool) -> Setup<'_> {
     let setup = Setup::new(world, CHAIN);
-    POOLS
-        .iter()
-        .fold(setup, |setup, (agent, limit)| setup.bulkhead(agent, *limit))
+    let pools = POOLS.into_iter();
+    pools.fold(setup, |setup, (agent, limit)| {
+        setup.bulkhead(agent, limited.then_some(limit))
+    })
 }
 
 #[test]
 fn no_run_is_lost_and_each_pool_holds_what_it_may_on_virtual_time() {
-    on_virtual_time(async |world| {
-        let load = LOADS[(world.seed % 4) as usize];
-        concurrency(world, load, pooled(world)).await;
+    let took = on_virtual_time(async |world| {
+        // The small loads more often, since they leave more to chance.
+        let load = [6, 10, 6, 25, 10, 6, 25, 50][(world.seed % 8) as usize];
+        (load, concurrency(world, load, pooled(world, true)).await)
     });
+    let longest = took.iter().map(|(_, took)| *took).max();
+    assert!(longest <= Some(LATENCY), "{longest:?} for the slowest run");
+    let usual = |load| {
+        let mut of: Vec<_> = took
+            .iter()
+            .filter(|it| it.0 == load)
+            .map(|it| it.1)
+            .collect();
+        of.sort_unstable();
+        of[of.len() / 2].as_secs_f64()
+    };
+    let goodput = LOADS.map(|load| load as f64 / usual(load));
+    assert!(
+        goodput[3] > goodput[0],
+        "more load gets less done: {goodput:?} runs per second"
+    );
 }
 
 #[test]
 fn no_run_is_lost_and_each_pool_holds_what_it_may_on_redis() {
     for load in LOADS {
-        on_redis(async |world| concurrency(world, load, pooled(world)).await);
+        on_redis(async |world| concurrency(world, load, pooled(world, true)).await);
     }
 }
 
 #[test]
 fn calls_pile_up_without_protection() {
     fails("calls of triage at once", async |world| {
-        concurrency(world, 25, Setup::new(world, CHAIN)).await;
+        concurrency(world, 25, pooled(world, false)).await;
     });
 }

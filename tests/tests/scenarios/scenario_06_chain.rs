@@ -18,7 +18,7 @@ const CHAIN: Chain = &[
     AGGREGATION,
     COMPLETION,
 ];
-const RUNS: u64 = 3;
+const RUNS: u64 = 2;
 
 async fn chain(world: &World, workflow: &Workflow) {
     let mut stage = Setup::new(world, CHAIN).build();

@@ -48,7 +48,7 @@ const PATTERNS: [Pattern; 3] = [
 ];
 
 /// Runs beside each other, at the same breakers.
-const WAVE: u64 = 3;
+const WAVE: u64 = 2;
 
 /// Runs within which everybody has surely recovered.
 const AT_MOST: u64 = 300;

@@ -127,7 +127,7 @@ pub(crate) struct Setup<'a> {
     faults: FaultPlan,
     outages: BTreeMap<&'static str, usize>,
     presets: BTreeMap<&'static str, Preset>,
-    bulkheads: BTreeMap<&'static str, usize>,
+    bulkheads: BTreeMap<&'static str, Option<usize>>,
     takes: Duration,
     schemas: bool,
 }
@@ -184,8 +184,8 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// Lets so many calls of an agent in at once.
-    pub(crate) fn bulkhead(mut self, agent: &'static str, limit: usize) -> Self {
+    /// Lets so many calls of an agent in at once; `None`: as many as come.
+    pub(crate) fn bulkhead(mut self, agent: &'static str, limit: Option<usize>) -> Self {
         self.bulkheads.insert(agent, limit);
         self
     }
@@ -213,7 +213,7 @@ impl<'a> Setup<'a> {
             let player = self.player(name);
             let mut resilience = Resilience::preset(self.presets[name]).expect("a sound preset");
             if let Some(limit) = self.bulkheads.get(name) {
-                resilience.max_concurrent_calls = Some(*limit);
+                resilience.max_concurrent_calls = *limit;
             }
             engine = engine.agent(player.asked.clone(), resilience);
             players.insert(*name, player);
