@@ -180,7 +180,7 @@ impl Engine {
         Ok(self.drive(run, fence, acquired).await)
     }
 
-    async fn drive(&self, run: Run, fence: Fence, acquired: Instant) -> RunReport {
+    async fn drive(&self, mut run: Run, fence: Fence, acquired: Instant) -> RunReport {
         let (id, shared) = (run.id().clone(), &self.shared);
         let keeper = LeaseKeeper::start(
             Arc::clone(&shared.store),
@@ -189,6 +189,7 @@ impl Engine {
             shared.lease_ttl,
             acquired,
         );
+        run.look_back().await;
         let report = run.drive(keeper.lost()).await;
         drop(keeper);
         self.leave(&id, report.status, &fence).await;

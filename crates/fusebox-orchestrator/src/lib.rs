@@ -59,6 +59,7 @@ mod event;
 #[cfg(feature = "file")]
 pub mod file;
 mod journal;
+mod last_good;
 mod lease;
 mod ledger;
 mod owner;

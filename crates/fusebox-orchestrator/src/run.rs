@@ -9,6 +9,7 @@ mod ending;
 mod parts;
 mod resume;
 mod route;
+mod stand_in;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use self::parts::Parts;
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
+use crate::last_good::LastGood;
 use crate::ledger::Ledger;
 use crate::record::{SavedBreaker, StepRecord};
 use crate::report::RunReport;
@@ -62,6 +64,8 @@ struct Live {
     unsure: u32,
     /// The calls of a step that makes several.
     parts: Parts,
+    /// What may stand in for an output that does not come.
+    last_good: Option<LastGood>,
     /// When a waiting step is tried again.
     due: Option<Instant>,
     begun: Option<Instant>,
@@ -343,10 +347,15 @@ impl Run {
         match step.unavailable_policy() {
             OnUnavailable::Skip => return self.settle(name, StepStatus::Skipped, Some(reason)),
             OnUnavailable::Fail => return self.settle(name, StepStatus::Failed, Some(reason)),
-            OnUnavailable::Wait if !retryable => {
-                return self.settle(name, StepStatus::Failed, Some(reason));
+            OnUnavailable::LastGood { .. } => {
+                if let Some((output, reason)) = self.stand_in(&step, &reason) {
+                    return self.deliver(name, output, Some(reason));
+                }
             }
             OnUnavailable::Wait => {}
+        }
+        if !retryable {
+            return self.settle(name, StepStatus::Failed, Some(reason));
         }
         let member = self.member(&step);
         let now = Instant::now();
@@ -665,6 +674,7 @@ impl Run {
         let changes = std::mem::take(&mut self.changes);
         let steps: Vec<String> = changes.steps.iter().map(|step| step.name.clone()).collect();
         let events = changes.events.clone();
+        let good = self.good_outputs(&changes);
         let result = self.journal.commit(changes).await;
         match result {
             Ok(()) => {
@@ -675,6 +685,7 @@ impl Run {
                 for event in events {
                     self.shared.emit(&self.id, event);
                 }
+                self.keep_good(good).await;
             }
             Err(_) => self.unsure.extend(steps),
         }

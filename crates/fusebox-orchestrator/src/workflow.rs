@@ -190,6 +190,7 @@ impl WorkflowBuilder {
         self.steps.iter().try_for_each(check_join)?;
         self.steps.iter().try_for_each(check_conditions)?;
         self.steps.iter().try_for_each(check_work)?;
+        self.steps.iter().try_for_each(check_policy)?;
         let steps = topological(self.steps)?;
         let outputs = if self.outputs.is_empty() {
             sinks(&steps)
@@ -298,6 +299,14 @@ pub enum WorkflowError {
         step: String,
         /// What is zero: `concurrency` or `at_most`.
         field: &'static str,
+    },
+    /// A last good output that is always too old.
+    #[error(
+        "step `{step}`: its last good output may be 0 old; give the greatest age that still does"
+    )]
+    ZeroAge {
+        /// The step.
+        step: String,
     },
     /// An approval that nobody could give.
     #[error(
@@ -426,6 +435,15 @@ fn check_work(step: &Step) -> Result<(), WorkflowError> {
         });
     }
     check_pointer(step, pointer)
+}
+
+fn check_policy(step: &Step) -> Result<(), WorkflowError> {
+    if step.on_unavailable == (OnUnavailable::LastGood { max_age_ms: 0 }) {
+        return Err(WorkflowError::ZeroAge {
+            step: step.name.clone(),
+        });
+    }
+    Ok(())
 }
 
 fn check_approval(step: &Step, approval: &Approval) -> Result<(), WorkflowError> {

@@ -67,6 +67,11 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             format!("`{field}` is 0"),
             "give 1 or more".to_owned(),
         ),
+        WorkflowError::ZeroAge { step: name } => (
+            step(name).and_then(|step| step.on_unavailable.as_ref().map(Spanned::span)),
+            format!("the last good output of step `{name}` may be 0 old"),
+            "give the greatest age that still does, such as { last_good = \"24h\" }".to_owned(),
+        ),
         WorkflowError::ZeroExpiry { step: name } => (
             approval(name).and_then(|asked| asked.expires.as_ref().map(Spanned::span)),
             format!("the approval of step `{name}` expires at once"),

@@ -104,13 +104,33 @@ pub(super) struct RawStep {
     pub(super) requires: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) optional: Vec<Spanned<String>>,
-    pub(super) on_unavailable: Option<OnUnavailable>,
+    pub(super) on_unavailable: Option<Spanned<RawPolicy>>,
     pub(super) join: Option<Spanned<Join>>,
     #[serde(default)]
     pub(super) when: Vec<Spanned<RawCondition>>,
     pub(super) map: Option<Spanned<RawMap>>,
     pub(super) repeat: Option<Spanned<RawRepeat>>,
     pub(super) approval: Option<Spanned<RawApproval>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawPolicy {
+    Wait,
+    Fail,
+    Skip,
+    LastGood(Time),
+}
+
+impl From<RawPolicy> for OnUnavailable {
+    fn from(raw: RawPolicy) -> Self {
+        match raw {
+            RawPolicy::Wait => Self::Wait,
+            RawPolicy::Fail => Self::Fail,
+            RawPolicy::Skip => Self::Skip,
+            RawPolicy::LastGood(Time(max_age)) => Self::last_good(max_age),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::diagnostic::{FileError, Source, suggestion};
 use super::raw::{RawApproval, RawFile, RawMap, RawRepeat, RawStep};
 use super::{condition, unknown_agent};
-use crate::workflow::{Approval, Map, OnUnavailable, Repeat, Step};
+use crate::workflow::{Approval, Map, Repeat, Step};
 
 /// The steps, their names checked; every fault goes to `errors`.
 pub(super) fn read(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Vec<Step> {
@@ -93,8 +93,10 @@ fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
     };
     let mut step = Step::new(raw.name.get_ref())
         .requires(texts(&raw.requires))
-        .optional(texts(&raw.optional))
-        .on_unavailable(raw.on_unavailable.unwrap_or(OnUnavailable::Wait));
+        .optional(texts(&raw.optional));
+    if let Some(policy) = &raw.on_unavailable {
+        step = step.on_unavailable((*policy.get_ref()).into());
+    }
     if let Some(agent) = &raw.agent {
         step = step.with_agent(agent.get_ref());
     }

@@ -329,3 +329,23 @@ fn approvals_are_read_and_their_faults_pointed_at() {
         (24, 12, "step `ok` has both `agent` and `approval`".into())
     );
 }
+
+#[test]
+fn a_last_good_output_is_read_with_its_age_and_pointed_at_where_it_has_none() {
+    use crate::workflow::OnUnavailable;
+
+    let fields = "on_unavailable = { last_good = \"2h\" }";
+    let file = WorkflowFile::parse("f.toml", &third(fields)).unwrap();
+    let policy = file.workflow.step("c").unwrap().unavailable_policy();
+    assert_eq!(
+        policy,
+        OnUnavailable::LastGood {
+            max_age_ms: 7_200_000
+        }
+    );
+    let (line, column, message, _) = error_of(&third("on_unavailable = { last_good = \"0s\" }"));
+    assert_eq!((line, column), (24, 18));
+    assert_eq!(message, "the last good output of step `c` may be 0 old");
+    let (line, _, message, _) = error_of(&third("on_unavailable = \"later\""));
+    assert_eq!((line, message.as_str()), (24, "unknown variant `later`"));
+}

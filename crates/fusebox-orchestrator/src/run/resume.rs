@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_breaker::Snapshot;
+use fusebox_breaker::{Snapshot, State};
 
 use super::Run;
 use crate::event::EventKind;
@@ -53,8 +53,12 @@ impl Run {
         for (agent, saved) in &record.breakers {
             if let Some(member) = self.shared.members.get(agent) {
                 let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
-                member.breaker.restore(&later(&saved.snapshot, elapsed));
-                if let Some(away) = saved.away_ms {
+                // One that has moved or been called here knows more than the record does.
+                let breaker = &member.breaker;
+                if breaker.state() == State::Closed && breaker.counts().total() == 0 {
+                    breaker.restore(&later(&saved.snapshot, elapsed));
+                }
+                if let Some(away) = saved.away_ms.filter(|_| breaker.state() != State::Closed) {
                     let away = Duration::from_millis(away) + elapsed;
                     self.ledger.carry(agent, away, self.shared.clock.now());
                 }

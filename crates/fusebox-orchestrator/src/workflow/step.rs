@@ -1,8 +1,11 @@
 //! One node of the graph.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Approval, Condition, Join, Map, Repeat, Work};
+use crate::time::millis;
 
 /// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,6 +19,21 @@ pub enum OnUnavailable {
     Fail,
     /// Do without: steps that name it `optional` go on, the run ends degraded at best.
     Skip,
+    /// Take the output that the step had in the last run of this workflow with the same input in which
+    /// it succeeded, if that is this old at most, as degraded; where there is none, wait as by default.
+    LastGood {
+        /// The greatest age, in milliseconds; an output of exactly that age still does.
+        max_age_ms: u64,
+    },
+}
+
+impl OnUnavailable {
+    /// [`LastGood`](Self::LastGood) up to an age, in whole milliseconds.
+    pub fn last_good(max_age: Duration) -> Self {
+        Self::LastGood {
+            max_age_ms: millis(max_age),
+        }
+    }
 }
 
 /// One node of the graph: an agent to call, and the steps whose outputs it takes.
@@ -28,7 +46,7 @@ pub struct Step {
     pub(super) agent: String,
     pub(super) requires: Vec<String>,
     pub(super) optional: Vec<String>,
-    on_unavailable: OnUnavailable,
+    pub(super) on_unavailable: OnUnavailable,
     #[serde(default, skip_serializing_if = "Join::is_all")]
     pub(super) join: Join,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

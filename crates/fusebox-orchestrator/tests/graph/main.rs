@@ -3,6 +3,7 @@
 mod approvals;
 mod conditions;
 mod joins;
+mod last_good;
 mod maps;
 mod repeats;
 mod support;
