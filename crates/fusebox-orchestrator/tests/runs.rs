@@ -237,6 +237,42 @@ async fn a_run_that_meets_an_open_breaker_and_does_not_wait_tells_whom_it_shield
     assert_eq!(shielded.count(), 1, "{events:?}");
 }
 
+/// A resume in the process that had met the outage once put its breaker back to what it was then.
+#[tokio::test(start_paused = true)]
+async fn a_resume_does_not_reopen_a_breaker_that_has_closed_here_meanwhile() {
+    let store = Arc::new(MemoryStore::new());
+    let b_calls = Arc::new(AtomicU32::new(0));
+    let b = counted("b", &b_calls, |number, _| {
+        if number <= 2 {
+            Err(AgentError::api("down"))
+        } else {
+            Ok(json!("back"))
+        }
+    });
+    let engine = Engine::builder(store.clone())
+        .agent(b, touchy())
+        .build()
+        .unwrap();
+    let workflow = chain(&["b"], 60);
+    let options = named("first").without_waiting();
+    let first = engine.run(&workflow, options).await.unwrap();
+    assert_eq!(first.step("b").unwrap().breaker, "open");
+    let second = engine.run(&workflow, named("second")).await.unwrap();
+    assert_eq!(second.step("b").unwrap().breaker, "closed");
+
+    let resumed = engine
+        .resume(&workflow, &run_id("first"), RunOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(resumed.status, RunStatus::Completed, "{resumed:?}");
+    assert_eq!(resumed.step("b").unwrap().rto, None, "b was not away");
+    let events = load_events(&*store, &run_id("first")).await.unwrap();
+    let waited = events
+        .iter()
+        .any(|record| record.process == 2 && matches!(record.event, EventKind::StepWaiting { .. }));
+    assert!(!waited, "{events:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_longer_than_the_objective_fails_the_run_and_never_completes_it() {
     let ((_, a), (c_calls, c)) = (ok("a"), ok("c"));
