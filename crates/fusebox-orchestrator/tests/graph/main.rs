@@ -2,8 +2,10 @@
 
 mod approvals;
 mod conditions;
+mod formats;
 mod joins;
 mod last_good;
 mod maps;
 mod repeats;
 mod support;
+mod sweep;

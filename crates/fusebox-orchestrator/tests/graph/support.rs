@@ -9,7 +9,7 @@ use fusebox_orchestrator::{
     Engine, EngineBuilder, Event, EventKind, Resilience, RunId, RunOptions, RunReport, Workflow,
 };
 use fusebox_state::{
-    AcquireOutcome, Fence, LeaseRequest, MemoryStore, Partition, StateStore, TokenId,
+    AcquireOutcome, Fence, Key, LeaseRequest, MemoryStore, Partition, StateStore, TokenId,
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -75,6 +75,12 @@ impl Bench {
             () = reached => {}
         }
         self.free_lease().await;
+    }
+
+    /// Whether an answer of a step that makes several calls is on record.
+    pub(crate) async fn has_part(&self, step: &str, part: u64) -> bool {
+        let key = Key::try_new(format!("part.{step}.{part:06}")).unwrap();
+        self.store.get(&partition(), &key).await.unwrap().is_some()
     }
 
     /// What the run's journal holds, in bytes of keys and values.
