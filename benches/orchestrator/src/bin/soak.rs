@@ -105,8 +105,10 @@ impl Soak {
         let mut agents: Vec<Arc<Switched>> = Vec::new();
         for (name, rules) in AGENTS {
             let agent = Arc::new(Switched::new(name, rules));
-            let mut resilience = Resilience::default();
-            resilience.max_concurrent_calls = Some(SLOTS);
+            let resilience = Resilience {
+                max_concurrent_calls: Some(SLOTS),
+                ..Resilience::default()
+            };
             builder = builder.shared_agent(Arc::clone(&agent) as Arc<dyn Agent>, resilience);
             let mut step = Step::new(name);
             if let Some(before) = agents.last() {

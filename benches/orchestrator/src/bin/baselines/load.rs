@@ -24,7 +24,8 @@ pub(crate) fn print() {
     println!("| runs at once | agents | delivered | s per run: median | most | in flight |");
     println!("|---|---|---:|---:|---:|---:|");
     for count in [6, 10, 25, 50] {
-        let workflows = vec![Arc::new(standard::workflow(OBJECTIVE)); count];
+        let workflow = Arc::new(standard::workflow(OBJECTIVE));
+        let workflows: Vec<_> = std::iter::repeat_n(workflow, count).collect();
         row(&count.to_string(), &workflows);
     }
     row("35 mixed", &mixed());
@@ -81,6 +82,6 @@ fn mixed() -> Vec<Arc<Workflow>> {
         (12, fan_out.build().expect("no edges, no cycle")),
         (11, short.build().expect("a chain")),
     ];
-    let many = |(count, workflow)| vec![Arc::new(workflow); count];
+    let many = |(count, workflow)| std::iter::repeat_n(Arc::new(workflow), count);
     kinds.into_iter().flat_map(many).collect()
 }

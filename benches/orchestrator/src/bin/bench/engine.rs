@@ -21,8 +21,10 @@ pub(crate) fn engine(store: &Arc<dyn StateStore>, shape: Shape) -> Engine {
     for name in shape.names() {
         let agent = agent_fn(name, |_task, _cx| async { Ok(Reply::new(output())) });
         // A slot for every run in flight: what is measured is not the queue.
-        let mut resilience = Resilience::default();
-        resilience.max_concurrent_calls = Some(64);
+        let resilience = Resilience {
+            max_concurrent_calls: Some(64),
+            ..Resilience::default()
+        };
         builder = builder.agent(agent, resilience);
     }
     builder.build().expect("agents of different names")

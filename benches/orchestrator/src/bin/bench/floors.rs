@@ -14,6 +14,9 @@ use crate::engine::output;
 use crate::shape::Shape;
 use crate::turn::{Contender, name};
 
+/// How long an answer of the server may take: 64 large runs at once on a busy machine take their time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// One tokio task for each step.
 pub(crate) fn tasks(shape: Shape, in_flight: usize) -> Contender {
     Contender::new("tokio tasks", in_flight, move |_| async move {
@@ -101,7 +104,9 @@ pub(crate) struct Script {
 impl Script {
     pub(crate) async fn connect(url: &str) -> Self {
         let client = redis::Client::open(url).expect("a URL");
-        let connection = client.get_multiplexed_async_connection().await;
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        let connection = connection.await;
         let mut connection = connection.expect("a connection");
         let text = concat!(
             include_str!("../../../../../crates/fusebox-state/src/redis/lua/prelude.lua"),

@@ -89,6 +89,7 @@ fn redis(runtime: &Runtime) {
     let server = server.expect("a server: `cargo xtask server` fetches one");
     let (store, bare) = runtime.block_on(async {
         let config = RedisConfig::from_url(server.url()).expect("a URL");
+        let config = config.with_deadline(floors::PATIENCE);
         let store = RedisStore::connect(config).await.expect("a connection");
         let store: Arc<dyn StateStore> = Arc::new(store);
         (store, floors::Script::connect(server.url()).await)
