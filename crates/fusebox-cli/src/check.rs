@@ -27,6 +27,12 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             args.file.display(),
             workflow.name()
         ));
+        for step in workflow.steps() {
+            let particulars = step.particulars();
+            if !particulars.is_empty() {
+                output::say(&format!("  {}: {}", step.name(), particulars.join("; ")));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,13 +35,19 @@
 //! ```
 //!
 //! What a step's agent is given: `input` (the run's), `upstream` (the outputs along its edges, by
-//! step), `missing` (optional ones that do not exist, with the reason), `run` and `step`.
+//! step), `missing` (those that do not exist, with the reason), `run` and `step`. A call among several
+//! of a step has `item` and `index`, or `iteration` and `previous` too.
+//!
+//! A step may wait for fewer than all it requires ([`Join`]), run only under a [`Condition`], make one
+//! call per item of a list ([`Map`]) or until an answer will do ([`Repeat`]), or wait for a person
+//! ([`Approval`], [`decide`]).
 //!
 //! What holds, whatever happens to the process:
 //!
 //! - A step is done when one atomic commit under the run's lease is acknowledged. It never runs again.
 //! - A step in flight at a crash runs again on [`Engine::resume`], under the same idempotency key.
 //! - A step whose required upstream has no output is shielded: not called, not charged.
+//! - What was decided stays decided: a resume takes the route that the run began with.
 //! - The final [`RunStatus`] tells the truth, and so does its exit code.
 //!
 //! | feature | adds |

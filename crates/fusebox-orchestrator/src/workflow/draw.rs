@@ -46,28 +46,46 @@ fn label(step: &Step) -> String {
     if let Some(agent) = step.agent().filter(|agent| *agent != step.name()) {
         let _ = write!(label, " ({})", escaped(agent));
     }
-    if step.join_rule() != Join::All {
-        let _ = write!(label, "<br/>{}", step.join_rule());
-    }
-    match step.work() {
-        Work::Call => {}
-        Work::Approval(approval) => {
-            let _ = write!(label, "<br/>a person: {}", escaped(approval.prompt()));
-        }
-        Work::Map(map) => {
-            let place = escaped(&format!("{}{}", map.step(), map.at()));
-            let _ = write!(label, "<br/>each of {place}, {} at once", map.concurrency());
-        }
-        Work::Repeat(repeat) => {
-            let until = escaped(repeat.predicate().to_string().trim());
-            let _ = write!(
-                label,
-                "<br/>until {until}, at most {} times",
-                repeat.at_most()
-            );
-        }
+    for line in join(step).into_iter().chain(work(step)) {
+        let _ = write!(label, "<br/>{}", escaped(&line));
     }
     label
+}
+
+/// How many of its arrows a step needs, where that is not all.
+fn join(step: &Step) -> Option<String> {
+    let join = step.join_rule();
+    (join != Join::All).then(|| join.to_string())
+}
+
+/// What a step does, where that is not one call.
+fn work(step: &Step) -> Option<String> {
+    Some(match step.work() {
+        Work::Call => return None,
+        Work::Map(map) => {
+            let (from, at, calls) = (map.step(), map.at(), map.concurrency());
+            format!("each of {from}{at}, {calls} at once")
+        }
+        Work::Repeat(repeat) => {
+            let until = repeat.predicate().to_string();
+            format!("until {}, at most {} times", until.trim(), repeat.at_most())
+        }
+        Work::Approval(approval) => format!("a person: {}", approval.prompt()),
+    })
+}
+
+impl Step {
+    /// What sets the step apart from one that needs all it requires and calls its agent once, in
+    /// words: its join, its conditions, what it does. Empty for most.
+    pub fn particulars(&self) -> Vec<String> {
+        let conditions = self.conditions().iter();
+        let conditions = conditions.map(|condition| format!("when {condition}"));
+        let join = join(self).map(|join| format!("needs {join}"));
+        join.into_iter()
+            .chain(conditions)
+            .chain(work(self))
+            .collect()
+    }
 }
 
 /// What `step` asks of `from`, as the text on their arrow.

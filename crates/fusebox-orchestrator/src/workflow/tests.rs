@@ -191,3 +191,23 @@ fn what_a_step_does_is_drawn_and_part_of_the_fingerprint() {
         assert_eq!(read, workflow);
     }
 }
+
+#[test]
+fn what_sets_a_step_apart_is_said_in_words() {
+    assert_eq!(
+        Step::new("plain").requires(["a"]).particulars(),
+        Vec::<String>::new()
+    );
+    let low = Predicate::new("/n", Test::Less(3.into()));
+    let step = Step::new("b")
+        .requires(["a", "c"])
+        .join(Join::Quorum(1))
+        .when(Condition::new("a", low))
+        .map(Map::over("a", "/items"));
+    let words = [
+        "needs at least 1",
+        "when a/n < 3",
+        "each of a/items, 8 at once",
+    ];
+    assert_eq!(step.particulars(), words);
+}
