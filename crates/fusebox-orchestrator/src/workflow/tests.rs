@@ -1,5 +1,7 @@
 //! The rules of a graph, and the errors that name what breaks them.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[test]

@@ -1,0 +1,229 @@
+//! Steps whose turn has come: which calls they make, and what each call is given.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use fusebox_agent::{Context, Task};
+use fusebox_breaker::Availability;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::call::{self, Refused, StepHooks};
+use super::{CallId, Message, Run};
+use crate::digest::sha256_hex;
+use crate::event::EventKind;
+use crate::run_id::RunId;
+use crate::shared::Member;
+use crate::status::StepStatus;
+use crate::workflow::{Step, Work};
+
+impl Run {
+    /// Marks every step that can start now as running. The caller commits, then spawns the calls: the
+    /// count of executions is durable before the agent is called.
+    pub(super) fn take_ready(&mut self) -> Vec<CallId> {
+        let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
+        let mut ready = Vec::new();
+        for step in workflow.steps() {
+            let live = &self.steps[step.name()];
+            let turn = match live.record.status {
+                StepStatus::Pending => self.is_ready(step) && self.open(step),
+                StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
+                StepStatus::Suspended => {
+                    live.due.is_some_and(|due| due <= now) && self.open_late(step)
+                }
+                StepStatus::Running => live.parts.has_room(step.work().width()),
+                _ => false,
+            };
+            if turn {
+                self.take_calls(step, now, &mut ready);
+            }
+        }
+        ready
+    }
+
+    /// Prepares a step whose turn has come. Answers whether there is a call to make.
+    fn open(&mut self, step: &Step) -> bool {
+        match step.work() {
+            Work::Approval(approval) => self.consult(step, approval),
+            _ => self.open_parts(step),
+        }
+    }
+
+    /// The same of a step that nobody has decided in time.
+    fn open_late(&mut self, step: &Step) -> bool {
+        matches!(step.work(), Work::Approval(approval) if self.expire(step, approval))
+    }
+
+    /// Begins as many calls of a step as may be in flight at once, and as its agent's breaker allows.
+    fn take_calls(&mut self, step: &Step, now: Instant, ready: &mut Vec<CallId>) {
+        let name = step.name();
+        let one_call = !step.work().has_parts();
+        let mut begun = false;
+        while !(begun && one_call) {
+            let parts = &self.steps[name].parts;
+            if !one_call && !parts.has_room(step.work().width()) {
+                break;
+            }
+            let in_flight = parts.is_running();
+            match self.gate(step) {
+                // The calls in flight will show how the agent is.
+                Some(_) if in_flight => break,
+                None if in_flight && self.is_probing(step) => break,
+                Some(refused) => return self.unavailable(name, refused),
+                None => {}
+            }
+            let live = self.live(name);
+            let part = live.parts.next(step.work().width());
+            let execution = live.count();
+            live.due = None;
+            live.begun.get_or_insert(now);
+            if std::mem::replace(&mut live.record.status, StepStatus::Running)
+                != StepStatus::Running
+            {
+                let step = name.to_owned();
+                self.tell(EventKind::StepStarted { step, execution });
+            }
+            ready.push(CallId {
+                step: name.to_owned(),
+                part,
+            });
+            begun = true;
+        }
+        if begun {
+            let record = self.steps[name].record.clone();
+            self.changes.steps.push(record);
+        }
+    }
+
+    /// Whether the agent's breaker lets only a probe through.
+    fn is_probing(&self, step: &Step) -> bool {
+        self.member(step).breaker.availability() == Availability::ProbeReady
+    }
+
+    /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
+    fn gate(&self, step: &Step) -> Option<Refused> {
+        let member = self.member(step);
+        let retry_after = match member.breaker.availability() {
+            _ if member.has_fallback => return None,
+            Availability::Ready | Availability::ProbeReady => return None,
+            Availability::NotBefore(wait) => Some(wait),
+            Availability::Never => None,
+        };
+        let snapshot = member.breaker.snapshot();
+        let why = snapshot
+            .reason
+            .map(|reason| format!(" ({reason})"))
+            .unwrap_or_default();
+        let reason = format!(
+            "breaker of agent `{}` is {}{why}",
+            member.breaker.name(),
+            snapshot.state
+        );
+        Some(Refused {
+            reason,
+            attempts: 0,
+            retryable: true,
+            retry_after,
+        })
+    }
+
+    pub(super) fn spawn(&mut self, call: CallId) {
+        let step = self.step(&call.step);
+        let task = Task::new(self.task_input(&step, call.part));
+        let hooks = StepHooks {
+            step: call.step.clone(),
+            sender: self.sender.clone(),
+            timed_out: AtomicBool::new(false),
+        };
+        let context = self.context(&step, call.part);
+        let (shared, agent, ended) = (
+            Arc::clone(&self.shared),
+            agent_of(&step).to_owned(),
+            call.clone(),
+        );
+        let handle = self.tasks.spawn(async move {
+            let result = call::call(&shared.members[&agent], task, context, &hooks).await;
+            // The run may have ended meanwhile; then nobody waits for the answer.
+            let _ = hooks.sender.send(Message::Ended {
+                call: ended,
+                result,
+            });
+        });
+        self.calls_of_tasks.insert(handle.id(), call);
+    }
+
+    fn context(&self, step: &Step, part: Option<u32>) -> Context {
+        let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
+        let name = step.name();
+        let key = idempotency_key(&self.id, step, part);
+        let step = name.to_owned();
+        let mut context = Context::new(self.id.as_str(), name)
+            .with_idempotency_key(key)
+            .with_deadline(self.deadline)
+            .with_cancellation(self.settings.cancellation.child_token())
+            .with_progress(move |message: &str| {
+                shared.emit(
+                    &run,
+                    EventKind::StepProgress {
+                        step: step.clone(),
+                        message: message.to_owned(),
+                    },
+                );
+            });
+        if let Some(directory) = &self.settings.artifacts {
+            context = context.with_artifacts(directory.clone());
+        }
+        context
+    }
+
+    /// What a step's agent is given: the run's input and the outputs along the step's edges, and of a
+    /// call among several what makes it that one.
+    fn task_input(&self, step: &Step, part: Option<u32>) -> Value {
+        let mut upstream = serde_json::Map::new();
+        let mut missing = serde_json::Map::new();
+        for name in step.upstream() {
+            // Every call would carry the whole list besides its own item.
+            if matches!(step.work(), Work::Map(map) if map.step() == name) {
+                continue;
+            }
+            let live = &self.steps[name];
+            match self.given(step, name) {
+                Some(output) => upstream.insert(name.clone(), Value::clone(output)),
+                None => missing.insert(name.clone(), json!(live.record.reason)),
+            };
+        }
+        let mut input = json!({
+            "run": self.id.as_str(),
+            "step": step.name(),
+            "input": self.settings.input,
+            "upstream": upstream,
+            "missing": missing,
+        });
+        if let Some(part) = part {
+            self.add_part(step, part, &mut input);
+        }
+        input
+    }
+
+    pub(super) fn member(&self, step: &Step) -> &Member {
+        &self.shared.members[agent_of(step)]
+    }
+}
+
+/// The agent of a step that makes a call.
+fn agent_of(step: &Step) -> &str {
+    step.agent()
+        .expect("only an approval without a fallback has none, and makes no call")
+}
+
+/// Under which an agent's other side may recognise a call: a hash of the run, the step and, of a step
+/// that makes several calls, item and iteration.
+fn idempotency_key(run: &RunId, step: &Step, part: Option<u32>) -> String {
+    let name = step.name();
+    let call = match (step.work(), part) {
+        (Work::Map(_), Some(item)) => format!("{run}\n{name}\n{item}\n0"),
+        (_, Some(iteration)) => format!("{run}\n{name}\n0\n{iteration}"),
+        (_, None) => format!("{run}\n{name}\n0"),
+    };
+    sha256_hex(call.as_bytes())[..32].to_owned()
+}
