@@ -4,7 +4,7 @@ mod aside;
 mod feed;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +45,8 @@ struct Table {
     partitions: BTreeMap<Partition, State>,
     /// Partitions by the sequence of their latest change.
     changed: BTreeMap<u64, Partition>,
+    /// Those that expire, soonest first.
+    ends: BTreeSet<(u64, Partition)>,
     /// Counts changes.
     sequence: u64,
     /// Removals and leases given up.
@@ -123,6 +125,7 @@ impl MemoryStore {
         let now_ms = self.shared.now_ms();
         let mut table = self.shared.lock();
         table.purge(partition, now_ms);
+        table.purge_some(now_ms);
         let mut new = State::default();
         let known = table.partitions.get_mut(partition);
         let is_new = known.is_none();
@@ -167,18 +170,45 @@ impl Table {
         }
     }
 
+    /// Removes a few that have expired: more than one write can add, so that nothing piles up.
+    fn purge_some(&mut self, now_ms: u64) {
+        for _ in 0..2 {
+            match self.ends.first() {
+                Some((end, partition)) if *end <= now_ms => {
+                    let partition = partition.clone();
+                    self.remove(&partition);
+                }
+                _ => return,
+            }
+        }
+    }
+
     fn purge_all(&mut self, now_ms: u64) {
-        let expired =
-            |(name, state): (&Partition, &State)| state.is_expired(now_ms).then(|| name.clone());
-        let expired: Vec<_> = self.partitions.iter().filter_map(expired).collect();
-        for partition in &expired {
-            self.remove(partition);
+        while self.ends.first().is_some_and(|(end, _)| *end <= now_ms) {
+            self.purge_some(now_ms);
         }
     }
 
     fn remove(&mut self, partition: &Partition) {
         if let Some(state) = self.partitions.remove(partition) {
             self.changed.remove(&state.changed);
+            if let Some(end) = state.deadline_ms {
+                self.ends.remove(&(end, partition.clone()));
+            }
+        }
+    }
+
+    /// Has the partition end at a moment, or never.
+    fn end(&mut self, partition: &Partition, deadline_ms: Option<u64>) {
+        let Some(state) = self.partitions.get_mut(partition) else {
+            return;
+        };
+        let before = std::mem::replace(&mut state.deadline_ms, deadline_ms);
+        if let Some(end) = before {
+            self.ends.remove(&(end, partition.clone()));
+        }
+        if let Some(end) = deadline_ms {
+            self.ends.insert((end, partition.clone()));
         }
     }
 
@@ -334,10 +364,10 @@ impl StateStore for MemoryStore {
         let now_ms = self.shared.now_ms();
         let mut table = self.shared.lock();
         table.purge(partition, now_ms);
-        let Some(state) = table.partitions.get_mut(partition) else {
+        if !table.partitions.contains_key(partition) {
             return Ok(false);
-        };
-        state.deadline_ms = ttl.map(|ttl| now_ms + rules::ttl_ms(ttl));
+        }
+        table.end(partition, ttl.map(|ttl| now_ms + rules::ttl_ms(ttl)));
         match ttl {
             Some(_) => table.aside.removed(partition),
             None => table.aside.kept(partition),
