@@ -408,6 +408,7 @@ impl StateStore for MapStore {
             let mut head = Head::new(part.revision);
             head.keys = part.entries.len() as u64;
             head.value_bytes = part.entries.values().map(|e| e.value.len() as u64).sum();
+            head.latest = part.writes.back().map(|write| write.id);
             head.changed = part
                 .changed
                 .map(|at| UNIX_EPOCH + Duration::from_millis(at));
