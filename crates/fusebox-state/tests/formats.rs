@@ -52,9 +52,18 @@ fn set_to_format_1(path: &Path) {
     file.execute_batch(
         "DROP TABLE store;
          DROP TABLE aside;
-         DROP INDEX partition_changed;
-         ALTER TABLE partition DROP COLUMN changed;
-         ALTER TABLE partition DROP COLUMN changed_ms;
+         ALTER TABLE partition DROP COLUMN changed_us;
+         ALTER TABLE write_id RENAME TO write_id_2;
+         CREATE TABLE write_id (
+             partition INTEGER NOT NULL,
+             id BLOB NOT NULL,
+             digest BLOB NOT NULL,
+             number INTEGER NOT NULL,
+             PRIMARY KEY (partition, id)
+         ) STRICT, WITHOUT ROWID;
+         INSERT INTO write_id SELECT partition, id, digest, number FROM write_id_2;
+         DROP TABLE write_id_2;
+         CREATE UNIQUE INDEX write_id_number ON write_id (partition, number);
          PRAGMA user_version = 1;",
     )
     .unwrap();

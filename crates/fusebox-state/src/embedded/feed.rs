@@ -16,6 +16,14 @@ use crate::{ChangeFeed, Notice, StoreError};
 /// told at once.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Moments run ahead of the clock by a microsecond for each of many writes in one millisecond.
+const SLACK_US: i64 = 1_000_000;
+
+fn unix_us() -> i64 {
+    let ms = crate::rules::unix_ms(std::time::SystemTime::now());
+    i64::try_from(ms).unwrap_or(i64::MAX / 1000) * 1000
+}
+
 /// Reads the file's own record of what changed when, so it needs no queue and misses nothing.
 pub(super) struct EmbeddedFeed {
     reader: Arc<Worker>,
@@ -32,7 +40,9 @@ impl EmbeddedFeed {
         news: watch::Receiver<u64>,
         prefix: &str,
     ) -> Result<Self, StoreError> {
-        let seen = reader.run("watch", |db| Ok(whole::sequence(db)?)).await?;
+        let seen = reader
+            .run("watch", |db| Ok(whole::latest_change(db)?))
+            .await?;
         Ok(Self {
             reader: Arc::clone(reader),
             news,
@@ -57,6 +67,13 @@ impl ChangeFeed for EmbeddedFeed {
     async fn next(&mut self) -> Result<Notice, StoreError> {
         loop {
             self.news.mark_unchanged();
+            // The clock was set back by more than it is out of step: until it has caught up, changes
+            // look older than they are.
+            let now = unix_us();
+            if self.seen > now + SLACK_US {
+                self.seen = now;
+                return Ok(Notice::Missed);
+            }
             let (prefix, seen) = (self.prefix.clone(), self.seen);
             let look = move |db: &_| whole::changes(db, &prefix, seen);
             let (first, waiting) = self.reader.run("watch", look).await?;

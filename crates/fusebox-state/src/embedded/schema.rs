@@ -54,16 +54,27 @@ const TABLES: &str = "
 
 /// What format 2 has more than format 1; a new file is made in both steps.
 const FORMAT_2: &str = "
-    -- The store's sequence and time at the latest write; 0 for none.
-    ALTER TABLE partition ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE partition ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;
-    CREATE INDEX partition_changed ON partition (changed);
+    -- When it was last written to, in microseconds since 1970, each later than the one before; 0 for
+    -- never. Not indexed: each page that a commit touches is written to disk twice.
+    ALTER TABLE partition ADD COLUMN changed_us INTEGER NOT NULL DEFAULT 0;
+    -- A ring of the latest writes: one page is touched, where a key by id would touch one for the
+    -- write that comes, one for the write that goes, and an index for both.
+    ALTER TABLE write_id RENAME TO write_id_1;
+    CREATE TABLE write_id (
+        partition INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        -- The partition's `writes` at the time.
+        number INTEGER NOT NULL,
+        PRIMARY KEY (partition, slot)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO write_id SELECT partition, number % 128, id, digest, number FROM write_id_1;
+    DROP TABLE write_id_1;
     CREATE TABLE store (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         -- Names the content of this file.
-        id TEXT NOT NULL,
-        -- Counts writes to partitions.
-        sequence INTEGER NOT NULL
+        id TEXT NOT NULL
     ) STRICT;
     -- What is on record beside partitions, whether or not they are there.
     CREATE TABLE aside (
@@ -180,7 +191,7 @@ fn bring_up_to_date(transaction: &Connection, format: i32) -> rusqlite::Result<(
     if format < 2 {
         transaction.execute_batch(FORMAT_2)?;
         transaction.execute(
-            "INSERT INTO store (only, id, sequence) VALUES (1, ?1, 0)",
+            "INSERT INTO store (only, id) VALUES (1, ?1)",
             [StoreId::random().as_str()],
         )?;
     }

@@ -1,5 +1,6 @@
 //! The store's operations on its tables. Writers call these inside a transaction.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -384,8 +385,8 @@ fn remove(db: &Connection, id: i64) -> rusqlite::Result<()> {
 
 /// The write that made the partition's revision.
 pub(super) fn latest(db: &Connection, head: &Head) -> rusqlite::Result<Option<WriteId>> {
-    db.prepare_cached("SELECT id FROM write_id WHERE partition = ?1 AND number = ?2")?
-        .query_row(params![head.id, head.writes], |row| {
+    db.prepare_cached("SELECT id FROM write_id WHERE partition = ?1 AND slot = ?2 AND number = ?3")?
+        .query_row(params![head.id, slot(head.writes), head.writes], |row| {
             row.get(0).map(WriteId::from_bytes)
         })
         .optional()
@@ -448,12 +449,31 @@ fn remember(
 ) -> rusqlite::Result<()> {
     let number = head.writes + 1;
     db.prepare_cached(
-        "INSERT INTO write_id (partition, id, digest, number) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO write_id (partition, slot, id, digest, number)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![head.id, commit.id().as_bytes(), digest, number])?;
-    db.prepare_cached("DELETE FROM write_id WHERE partition = ?1 AND number <= ?2")?
-        .execute(params![head.id, number - REMEMBERED_WRITES as i64])?;
+    .execute(params![
+        head.id,
+        slot(number),
+        commit.id().as_bytes(),
+        digest,
+        number
+    ])?;
     Ok(())
+}
+
+/// The place of a write in the ring of those remembered.
+pub(super) fn slot(number: i64) -> i64 {
+    number % REMEMBERED_WRITES as i64
+}
+
+/// Now in microseconds, but later than any moment given before. Between two processes lies a flush.
+fn next_moment(now_ms: u64) -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = signed(now_ms) * 1000;
+    let later = |last: i64| Some(now.max(last + 1));
+    let before = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    now.max(before.unwrap_or(now) + 1)
 }
 
 /// Notes that the partition was written to, for heads and feeds.
@@ -463,14 +483,10 @@ pub(super) fn wrote(
     (revision, floor): (i64, i64),
     now_ms: u64,
 ) -> rusqlite::Result<()> {
-    let sequence: i64 = db
-        .prepare_cached("UPDATE store SET sequence = sequence + 1 RETURNING sequence")?
-        .query_row([], |row| row.get(0))?;
     db.prepare_cached(
-        "UPDATE partition SET writes = ?2, version_floor = ?3, changed = ?4, changed_ms = ?5
-         WHERE id = ?1",
+        "UPDATE partition SET writes = ?2, version_floor = ?3, changed_us = ?4 WHERE id = ?1",
     )?
-    .execute(params![id, revision, floor, sequence, signed(now_ms)])?;
+    .execute(params![id, revision, floor, next_moment(now_ms)])?;
     Ok(())
 }
 

@@ -22,17 +22,19 @@ pub(crate) fn head(
 ) -> rusqlite::Result<Option<Head>> {
     let found = db
         .prepare_cached(
-            "SELECT epoch, token, owner, lease_expires_ms, writes, changed_ms, deadline_ms,
+            "SELECT epoch, token, owner, lease_expires_ms, writes, changed_us, deadline_ms,
                     (SELECT count(*) FROM entry WHERE partition = partition.id),
                     -- Format byte and hash stand before each value.
                     (SELECT sum(length(value) - 9) FROM entry WHERE partition = partition.id),
-                    (SELECT id FROM write_id WHERE partition = partition.id AND number = writes)
+                    (SELECT id FROM write_id WHERE partition = partition.id
+                         AND slot = writes % 128 AND number = writes)
              FROM partition WHERE name = ?1 AND (deadline_ms IS NULL OR deadline_ms > ?2)",
         )?
         .query_row(params![partition.as_str(), signed(now_ms)], |row| {
             let mut head = Head::new(unsigned(row.get(4)?));
-            let changed_ms = unsigned(row.get(5)?);
-            head.changed = (changed_ms > 0).then(|| UNIX_EPOCH + Duration::from_millis(changed_ms));
+            let changed_us = unsigned(row.get(5)?);
+            head.changed =
+                (changed_us > 0).then(|| UNIX_EPOCH + Duration::from_millis(changed_us / 1000));
             head.expires_in = row
                 .get::<_, Option<i64>>(6)?
                 .map(|deadline| Duration::from_millis(unsigned(deadline).saturating_sub(now_ms)));
@@ -174,10 +176,12 @@ pub(crate) fn restore(
     }
     for write in &image.writes {
         db.prepare_cached(
-            "INSERT INTO write_id (partition, id, digest, number) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO write_id (partition, slot, id, digest, number)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
             id,
+            tables::slot(signed(write.revision)),
             write.id.as_bytes(),
             write.digest,
             signed(write.revision)
@@ -216,8 +220,9 @@ pub(crate) fn identity(db: &Connection) -> rusqlite::Result<StoreId> {
         .map(StoreId::new)
 }
 
-pub(crate) fn sequence(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT sequence FROM store")?
+/// When the latest write was.
+pub(crate) fn latest_change(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT coalesce(max(changed_us), 0) FROM partition")?
         .query_row([], |row| row.get(0))
 }
 
@@ -230,13 +235,13 @@ pub(crate) fn changes(
     let upper = format!("{prefix}{}", tables::PAST_NAMES);
     let waiting: i64 = db
         .prepare_cached(
-            "SELECT count(*) FROM partition WHERE changed > ?1 AND name >= ?2 AND name < ?3",
+            "SELECT count(*) FROM partition WHERE changed_us > ?1 AND name >= ?2 AND name < ?3",
         )?
         .query_row(params![seen, prefix, upper], |row| row.get(0))?;
     let first = db
         .prepare_cached(
-            "SELECT changed, name, writes FROM partition
-             WHERE changed > ?1 AND name >= ?2 AND name < ?3 ORDER BY changed LIMIT 1",
+            "SELECT changed_us, name, writes FROM partition
+             WHERE changed_us > ?1 AND name >= ?2 AND name < ?3 ORDER BY changed_us LIMIT 1",
         )?
         .query_row(params![seen, prefix, upper], |row| {
             Ok((

@@ -222,11 +222,7 @@ fn gather(jobs: &mut mpsc::Receiver<Box<dyn Job>>, batch: &mut Vec<Box<dyn Job>>
 
 /// All of `batch` in one transaction, each job in a savepoint of its own.
 fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
-    let step = |sql: &str| {
-        connection
-            .execute_batch(sql)
-            .map_err(|e| Fault::before_commit(&e))
-    };
+    let step = |sql: &str| run(connection, sql).map_err(|error| Fault::before_commit(&error));
     step("BEGIN IMMEDIATE")?;
     for job in batch.iter_mut().filter(|job| job.is_wanted()) {
         step("SAVEPOINT job")?;
@@ -241,7 +237,11 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), F
         }
         step("RELEASE job")?;
     }
-    connection
-        .execute_batch("COMMIT")
-        .map_err(|error| Fault::at_commit(&error))
+    run(connection, "COMMIT").map_err(|error| Fault::at_commit(&error))
+}
+
+/// Runs a statement that is needed for every batch.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }

@@ -149,9 +149,7 @@ fn lock(file: &Path) -> Held {
 pub fn hold_lock(file: &Path) {
     let database = rusqlite::Connection::open(file).expect("the file is there");
     database
-        .execute_batch(
-            "PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE; UPDATE store SET sequence = sequence;",
-        )
+        .execute_batch("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE; UPDATE store SET id = id;")
         .expect("the file can be locked");
     println!("{LOCKED}");
     // Ends with the parent's end, whatever becomes of it.
