@@ -78,8 +78,8 @@ impl ChangeFeed for EmbeddedFeed {
             let look = move |db: &_| whole::changes(db, &prefix, seen);
             let (first, waiting) = self.reader.run("watch", look).await?;
             self.waiting = waiting;
-            if let Some((sequence, notice)) = first {
-                self.seen = sequence;
+            if let Some((moment, notice)) = first {
+                self.seen = moment;
                 self.waiting -= 1;
                 return Ok(notice);
             }

@@ -252,11 +252,11 @@ pub(crate) fn changes(
         })
         .optional()?;
     let first = match first {
-        Some((sequence, name, revision)) => {
+        Some((moment, name, revision)) => {
             let partition = stored_name(name, Partition::try_new)?;
             let revision = unsigned(revision);
             Some((
-                sequence,
+                moment,
                 Notice::Changed {
                     partition,
                     revision,
