@@ -559,8 +559,9 @@ fn check_rules(settings: &ConfigBuilder) -> Result<(), ConfigError> {
         error,
         timed_out,
         overloaded,
+        quality,
     } = settings.weights;
-    if [error, timed_out, overloaded].contains(&0) {
+    if [error, timed_out, overloaded, quality].contains(&0) {
         return Err(ConfigError::new(
             &["failure_weight"],
             "`failure_weight` is not in (0, 1]; it must be a part of a failure above 0 and at most 1"

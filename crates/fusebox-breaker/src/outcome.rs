@@ -60,6 +60,8 @@ pub enum FailureKind {
     TimedOut,
     /// The dependency said that it has too much to do, for instance HTTP 503 or 529. Counted as failed.
     Overloaded,
+    /// The call answered, and the answer was no good, for instance JSON that breaks its schema. Counted as failed.
+    Quality,
 }
 
 /// How a finished call is judged.

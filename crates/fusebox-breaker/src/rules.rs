@@ -115,6 +115,7 @@ pub(crate) struct Weights {
     pub(crate) error: u8,
     pub(crate) timed_out: u8,
     pub(crate) overloaded: u8,
+    pub(crate) quality: u8,
 }
 
 impl Weights {
@@ -123,6 +124,7 @@ impl Weights {
         error: Self::ONE,
         timed_out: Self::ONE,
         overloaded: Self::ONE,
+        quality: Self::ONE,
     };
 
     pub(crate) fn of(self, kind: FailureKind) -> u8 {
@@ -130,6 +132,7 @@ impl Weights {
             FailureKind::Error => self.error,
             FailureKind::TimedOut => self.timed_out,
             FailureKind::Overloaded => self.overloaded,
+            FailureKind::Quality => self.quality,
         }
     }
 
@@ -138,6 +141,7 @@ impl Weights {
             FailureKind::Error => self.error = quarters,
             FailureKind::TimedOut => self.timed_out = quarters,
             FailureKind::Overloaded => self.overloaded = quarters,
+            FailureKind::Quality => self.quality = quarters,
         }
     }
 }

@@ -66,6 +66,7 @@ struct WeightsWire {
     error: f64,
     timed_out: f64,
     overloaded: f64,
+    quality: f64,
 }
 
 impl Default for WeightsWire {
@@ -74,6 +75,7 @@ impl Default for WeightsWire {
             error: 1.0,
             timed_out: 1.0,
             overloaded: 1.0,
+            quality: 1.0,
         }
     }
 }
@@ -123,6 +125,7 @@ impl TryFrom<ConfigWire> for Config {
         .failure_weight(FailureKind::Error, wire.failure_weights.error)
         .failure_weight(FailureKind::TimedOut, wire.failure_weights.timed_out)
         .failure_weight(FailureKind::Overloaded, wire.failure_weights.overloaded)
+        .failure_weight(FailureKind::Quality, wire.failure_weights.quality)
         .build()
     }
 }
@@ -133,6 +136,7 @@ impl From<Config> for ConfigWire {
             error: config.failure_weight(FailureKind::Error),
             timed_out: config.failure_weight(FailureKind::TimedOut),
             overloaded: config.failure_weight(FailureKind::Overloaded),
+            quality: config.failure_weight(FailureKind::Quality),
         };
         let settings = config.settings;
         Self {

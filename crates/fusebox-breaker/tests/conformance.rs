@@ -592,6 +592,20 @@ fn b25_weights_make_an_overload_count_for_less() {
 }
 
 #[test]
+fn b25_answers_that_are_no_good_have_a_weight_of_their_own() {
+    let rules = base().count_window(count(8, 8, 0.5));
+    let forgiving = bench(rules.clone().failure_weight(FailureKind::Quality, 0.25));
+    let strict = bench(rules);
+    for bench in [&forgiving, &strict] {
+        for _ in 0..8 {
+            bench.permit().failure(FailureKind::Quality);
+        }
+    }
+    assert_eq!(forgiving.state(), State::Closed, "2 of 8");
+    assert_eq!(strict.state(), State::Open, "8 of 8 at the default of 1");
+}
+
+#[test]
 fn b26_metrics_only_counts_what_it_would_have_refused() {
     let bench = bench(base().consecutive_failures(2));
     bench.breaker.metrics_only(Override::new("trial", "ops"));

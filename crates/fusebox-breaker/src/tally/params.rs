@@ -90,9 +90,10 @@ impl Params {
             error,
             timed_out,
             overloaded,
+            quality,
         } = config.weights();
         self.weights.store(
-            u32::from_le_bytes([error, timed_out, overloaded, 0]),
+            u32::from_le_bytes([error, timed_out, overloaded, quality]),
             Relaxed,
         );
         self.row.store(rules.row, Relaxed);
@@ -138,12 +139,13 @@ impl Params {
         if self.log_bits.load(Relaxed) == 0 {
             return 1;
         }
-        let [error, timed_out, overloaded, _] = self.weights.load(Relaxed).to_le_bytes();
+        let [error, timed_out, overloaded, quality] = self.weights.load(Relaxed).to_le_bytes();
         u32::from(
             Weights {
                 error,
                 timed_out,
                 overloaded,
+                quality,
             }
             .of(kind),
         )

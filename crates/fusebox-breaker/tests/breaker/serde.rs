@@ -99,6 +99,7 @@ fn every_rule_survives_being_written_and_read() {
         })
         .combine(Combine::All)
         .failure_weight(FailureKind::Overloaded, 0.25)
+        .failure_weight(FailureKind::Quality, 0.5)
         .ramp(Ramp {
             steps: vec![0.01, 0.5],
             step_duration: secs(3),
