@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use fusebox_policy::Spend;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,6 +33,35 @@ pub trait Agent: Send + Sync {
     /// An [`AgentError`] that says what went wrong, whether the task may have run, and whether
     /// trying again may help.
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError>;
+
+    /// What one attempt at the task costs at most, to be reserved in budgets before it; what it
+    /// really cost the agent tells by [`Context::spend`]. Default [`Spend::LEAST`]: a budget that
+    /// has nothing left refuses it.
+    fn estimate(&self, task: &Task) -> Spend {
+        let _ = task;
+        Spend::LEAST
+    }
+
+    /// How the agent can be tried without a task, if it can; default: it cannot.
+    fn probe(&self) -> Option<&dyn Probe> {
+        None
+    }
+}
+
+/// A way to ask whether an agent works again that costs less than a task.
+///
+/// It must ask what a task would need: a model that has room for one token, rather than a page
+/// that is served while the model is overloaded. Anyone may implement it.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// What one probe costs at most.
+    fn cost(&self) -> Spend;
+
+    /// Tries the agent once. Dropping the future ends the probe.
+    ///
+    /// # Errors
+    /// As [`Agent::call`].
+    async fn probe(&self, cx: &Context) -> Result<(), AgentError>;
 }
 
 #[async_trait]
@@ -43,6 +73,14 @@ impl<A: Agent + ?Sized> Agent for Arc<A> {
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         (**self).call(task, cx).await
     }
+
+    fn estimate(&self, task: &Task) -> Spend {
+        (**self).estimate(task)
+    }
+
+    fn probe(&self) -> Option<&dyn Probe> {
+        (**self).probe()
+    }
 }
 
 #[async_trait]
@@ -53,6 +91,14 @@ impl<A: Agent + ?Sized> Agent for Box<A> {
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         (**self).call(task, cx).await
+    }
+
+    fn estimate(&self, task: &Task) -> Spend {
+        (**self).estimate(task)
+    }
+
+    fn probe(&self) -> Option<&dyn Probe> {
+        (**self).probe()
     }
 }
 

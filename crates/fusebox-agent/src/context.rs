@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fusebox_policy::{Budget, Meter, Spend};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::AgentError;
+use crate::{AgentError, Piece};
 
 /// Where lines of progress go.
 type ProgressSink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -33,6 +35,9 @@ pub struct Context {
     cancellation: CancellationToken,
     artifacts: Option<Arc<Path>>,
     progress: Option<ProgressSink>,
+    pieces: Option<mpsc::Sender<Piece>>,
+    meters: Vec<Meter>,
+    budgets: Vec<Budget>,
 }
 
 impl Context {
@@ -51,6 +56,9 @@ impl Context {
             cancellation: CancellationToken::new(),
             artifacts: None,
             progress: None,
+            pieces: None,
+            meters: Vec::new(),
+            budgets: Vec::new(),
         }
     }
 
@@ -95,6 +103,32 @@ impl Context {
     #[must_use]
     pub fn with_progress(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(sink));
+        self
+    }
+
+    /// Sets where pieces of the answer go as they come, from agents whose answers come in pieces.
+    ///
+    /// A full channel makes the agent wait, and that wait does not count against it. Dropping the
+    /// receiver ends the call as cancelled, which no breaker is charged for.
+    #[must_use]
+    pub fn with_pieces(mut self, pieces: mpsc::Sender<Piece>) -> Self {
+        self.pieces = Some(pieces);
+        self
+    }
+
+    /// Adds a meter that reads what the call costs, all attempts together.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Meter) -> Self {
+        self.meters.push(meter);
+        self
+    }
+
+    /// Adds a budget that the call has to fit into beside those of the agent's policy, for
+    /// instance the run's or the tenant's. The [`Guard`](crate::Guard) reserves the agent's
+    /// [estimate](crate::Agent::estimate) in it before each attempt, and settles it after.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budgets.push(budget);
         self
     }
 
@@ -153,6 +187,48 @@ impl Context {
         if let Some(sink) = &self.progress {
             sink(text);
         }
+    }
+
+    /// Whether somebody reads the answer as it comes.
+    #[must_use]
+    pub fn wants_pieces(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    /// Passes the next piece of the answer on, and waits while the reader is behind. Without a
+    /// reader it does nothing.
+    ///
+    /// # Errors
+    /// If the reader has gone: end the call with this error, nobody wants the answer any more.
+    pub async fn piece(&self, text: impl Into<String>) -> Result<(), AgentError> {
+        let Some(pieces) = &self.pieces else {
+            return Ok(());
+        };
+        let piece = Piece::new(self.attempt, text);
+        let sent = pieces.send(piece).await;
+        sent.map_err(|_| AgentError::cancelled("the reader of the answer went away"))
+    }
+
+    /// Waits until the reader of the pieces has gone; for ever without one.
+    pub async fn reader_gone(&self) -> AgentError {
+        match &self.pieces {
+            Some(pieces) => pieces.closed().await,
+            None => std::future::pending().await,
+        }
+        AgentError::cancelled("the reader of the answer went away")
+    }
+
+    /// Reports what this attempt has cost, as soon as it is known and in parts if it comes in
+    /// parts. What is not reported is charged as estimated.
+    pub fn spend(&self, spend: Spend) {
+        for meter in &self.meters {
+            meter.record(spend);
+        }
+    }
+
+    /// The budgets that came with the call.
+    pub(crate) fn budgets(&self) -> &[Budget] {
+        &self.budgets
     }
 
     /// Waits until the call is cancelled or its deadline has passed, and says which. Never

@@ -24,9 +24,11 @@ use serde::{Deserialize, Serialize};
 /// | constructor | may have run | retryable |
 /// |---|---|---|
 /// | [`failed`](Self::failed), [`crashed`](Self::crashed), [`timed_out`](Self::timed_out), [`invalid_output`](Self::invalid_output), [`resource_exhausted`](Self::resource_exhausted), [`api`](Self::api), [`unavailable`](Self::unavailable) | yes | yes |
-/// | [`rate_limited`](Self::rate_limited) | no | yes |
-/// | [`cancelled`](Self::cancelled) | yes | no |
-/// | [`invalid_input`](Self::invalid_input), [`breaker_open`](Self::breaker_open) | no | no |
+/// | [`rate_limited`](Self::rate_limited), [`overloaded`](Self::overloaded) | no | yes |
+/// | [`cancelled`](Self::cancelled), [`content_filtered`](Self::content_filtered) | yes | no |
+/// | [`invalid_input`](Self::invalid_input), [`context_too_long`](Self::context_too_long), [`unauthorized`](Self::unauthorized), [`breaker_open`](Self::breaker_open) | no | no |
+///
+/// How a breaker takes each is the table of [`AgentClassify`](crate::AgentClassify).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AgentError {
@@ -88,6 +90,41 @@ impl AgentError {
         Self::of(ErrorKind::RateLimited, "rate limited")
             .may_have_run(false)
             .with_retry_after(retry_after)
+    }
+
+    /// Refused because the other side has too much to do, whoever asks (HTTP 503 or 529);
+    /// `retry_after` is its hint, when it gave one.
+    #[must_use]
+    pub fn overloaded(retry_after: impl Into<Option<Duration>>) -> Self {
+        Self::of(ErrorKind::Overloaded, "overloaded")
+            .may_have_run(false)
+            .with_retry_after(retry_after)
+    }
+
+    /// The other side does not take our credentials, or does not let them do this. Never tried
+    /// again by itself: somebody has to look at the key.
+    #[must_use]
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Unauthorized, message)
+            .retryable(false)
+            .may_have_run(false)
+    }
+
+    /// The task is longer than the model takes. Says nothing about the model's health, so no
+    /// breaker is charged.
+    #[must_use]
+    pub fn context_too_long(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::ContextTooLong, message)
+            .retryable(false)
+            .may_have_run(false)
+    }
+
+    /// A filter for content refused the task or its answer. Says nothing about the model's
+    /// health, so no breaker is charged. It may have run: an answer may be filtered when it is
+    /// there.
+    #[must_use]
+    pub fn content_filtered(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::ContentFiltered, message).retryable(false)
     }
 
     /// The agent ran out of memory, disk, file handles, quota or the like.
@@ -206,6 +243,14 @@ pub enum ErrorKind {
     InvalidOutput,
     /// Refused for sending too much.
     RateLimited,
+    /// Refused because the other side has too much to do.
+    Overloaded,
+    /// The other side does not take our credentials.
+    Unauthorized,
+    /// The task is longer than the model takes.
+    ContextTooLong,
+    /// A filter for content refused the task or its answer.
+    ContentFiltered,
     /// Out of memory, disk, handles or quota.
     ResourceExhausted,
     /// The model or service behind the agent answered with an error.
@@ -229,6 +274,10 @@ impl ErrorKind {
             Self::InvalidInput => "invalid_input",
             Self::InvalidOutput => "invalid_output",
             Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Unauthorized => "unauthorized",
+            Self::ContextTooLong => "context_too_long",
+            Self::ContentFiltered => "content_filtered",
             Self::ResourceExhausted => "resource_exhausted",
             Self::Api => "api",
             Self::DependencyUnavailable => "dependency_unavailable",

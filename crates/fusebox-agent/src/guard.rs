@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fusebox_breaker::Breaker;
-use fusebox_policy::{Attempt, CallError, Hooks, Policy};
+use fusebox_policy::{Attempt, Call, CallError, Hooks, Policy};
 use tokio::time::Instant;
 
 pub use answer::{Answer, GuardError};
@@ -20,7 +20,7 @@ use crate::{Agent, AgentClassify, AgentError, Context, ErrorKind, Reply, SchemaE
 /// An agent under a policy, with its schemas checked and perhaps a fallback behind it.
 ///
 /// One call, outer to inner: the caller's deadline and cancellation; the fallback; what the
-/// [`Policy`] brings (total timeout, retry, bulkhead, breaker, attempt timeout); the check of the
+/// [`Policy`] brings (budgets, total timeout, retry, bulkhead, breaker, attempt timeout); the check of the
 /// reply against the agent's output schema. The check is part of the attempt: a corrupt reply is
 /// an [`ErrorKind::InvalidOutput`], counts as a failure of the agent and may be retried.
 ///
@@ -176,14 +176,14 @@ impl Guard {
             source,
             attempts: 0,
         })?;
+        let call = self.describe_call(task, cx);
+        let metered = cx.clone().with_meter(call.meter().clone());
         let started = AtomicU32::new(0);
         let attempt = |attempt: Attempt| {
             started.store(attempt.number, Ordering::Relaxed);
-            self.attempt(task.clone(), cx, attempt)
+            self.attempt(task.clone(), &metered, attempt)
         };
-        let call = self
-            .policy
-            .call_until(cx.deadline(), &AgentClassify, hooks, attempt);
+        let call = self.policy.call_with(call, &AgentClassify, hooks, attempt);
         tokio::select! {
             // An answer that is there counts, even if the caller gives up at the same moment.
             biased;
@@ -196,6 +196,15 @@ impl Guard {
                 Err(CallError::Failed { source, attempts })
             }
         }
+    }
+
+    /// The call as the policy's budgets have to know it.
+    fn describe_call(&self, task: &Task, cx: &Context) -> Call {
+        let call = Call::new()
+            .with_deadline(cx.deadline())
+            .with_estimate(self.agent.estimate(task));
+        let budgets = cx.budgets().iter().cloned();
+        budgets.fold(call, Call::with_budget)
     }
 
     async fn attempt(

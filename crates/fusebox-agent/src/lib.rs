@@ -60,8 +60,9 @@ pub mod fault;
 mod function;
 mod guard;
 mod schema;
+mod stream;
 
-pub use agent::{Agent, Description, Reply, Task};
+pub use agent::{Agent, Description, Probe, Reply, Task};
 pub use classify::AgentClassify;
 pub use context::Context;
 pub use error::{AgentError, ErrorKind};
@@ -69,3 +70,4 @@ pub use fault::{FaultKind, FaultParseError, FaultPlan, FaultRule, FaultyAgent};
 pub use function::{FnAgent, agent_fn};
 pub use guard::{Answer, Guard, GuardError};
 pub use schema::{Schema, SchemaError};
+pub use stream::Piece;

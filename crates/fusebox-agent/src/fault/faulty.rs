@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use fusebox_policy::Spend;
 use tokio::time::Instant;
 
 use super::corrupt::Corrupter;
 use super::{FaultKind, FaultRule};
-use crate::{Agent, AgentError, Context, Description, Reply, Task};
+use crate::{Agent, AgentError, Context, Description, Probe, Reply, Task};
 
 /// An agent with faults around it. It describes itself as the agent inside.
 ///
@@ -95,6 +96,15 @@ impl Agent for FaultyAgent {
             }
         }
         self.agent.call(task, cx).await
+    }
+
+    fn estimate(&self, task: &Task) -> Spend {
+        self.agent.estimate(task)
+    }
+
+    /// Probes are the agent's own: faults strike tasks.
+    fn probe(&self) -> Option<&dyn Probe> {
+        self.agent.probe()
     }
 }
 
