@@ -39,8 +39,8 @@
 //! of a step has `item` and `index`, or `iteration` and `previous` too.
 //!
 //! A step may wait for fewer than all it requires ([`Join`]), run only under a [`Condition`], make one
-//! call per item of a list ([`Map`]) or until an answer will do ([`Repeat`]), or wait for a person
-//! ([`Approval`], [`decide`]).
+//! call per item of a list ([`Map`]) or until an answer will do ([`Repeat`]), wait for a person
+//! ([`Approval`], [`decide`]), or be a workflow of its own ([`Inner`]).
 //!
 //! What holds, whatever happens to the process:
 //!
@@ -95,6 +95,6 @@ pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
-    Approval, Condition, DEFAULT_OBJECTIVE, Exhausted, Join, Map, OnUnavailable, Predicate, Repeat,
-    Step, Test, Work, Workflow, WorkflowBuilder, WorkflowError,
+    Approval, Condition, DEFAULT_OBJECTIVE, Enter, Exhausted, Feed, Inner, Join, Map,
+    OnUnavailable, Predicate, Repeat, Step, Test, Work, Workflow, WorkflowBuilder, WorkflowError,
 };

@@ -4,6 +4,7 @@ mod approval;
 mod check;
 mod condition;
 mod draw;
+mod inner;
 mod join;
 mod step;
 mod work;
@@ -14,11 +15,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
+pub use self::inner::{Enter, Feed, Inner};
 pub use self::join::Join;
 pub(crate) use self::join::{Readiness, Tally};
 pub use self::step::{OnUnavailable, Step};
 pub use self::work::{Exhausted, Map, Repeat, Work};
 use crate::digest::sha256_hex;
+use crate::time::short;
 
 /// A checked graph of steps: names are unique, every edge has two ends, there is no cycle.
 ///
@@ -186,7 +189,10 @@ impl WorkflowBuilder {
             return Err(WorkflowError::ZeroObjective);
         }
         check::steps(&self.steps)?;
-        let steps = check::topological(self.steps)?;
+        self.check_objectives()?;
+        let steps = inner::expand(self.steps);
+        check::check_names(&steps)?;
+        let steps = check::topological(steps)?;
         let outputs = if self.outputs.is_empty() {
             check::sinks(&steps)
         } else {
@@ -209,6 +215,25 @@ impl WorkflowBuilder {
             outputs,
         })
     }
+
+    /// A run has the objective of the outermost workflow. One inside that was given a longer one could
+    /// not have it; the default is nobody's wish.
+    fn check_objectives(&self) -> Result<(), WorkflowError> {
+        for step in &self.steps {
+            let Some(inner) = &step.inner else {
+                continue;
+            };
+            let asked = inner.workflow.objective();
+            if asked > self.objective && asked != DEFAULT_OBJECTIVE {
+                return Err(WorkflowError::InnerObjective {
+                    step: step.name.clone(),
+                    inner: asked,
+                    outer: self.objective,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why a graph is not a workflow.
@@ -226,6 +251,48 @@ pub enum WorkflowError {
     BadName {
         /// The name as given.
         step: String,
+    },
+    /// A step's name is too long, or too many workflows are inside each other.
+    #[error(
+        "step `{step}` is too deep: at most 8 workflows inside each other, and 160 characters for a name with those before it"
+    )]
+    TooDeep {
+        /// Its name, with those of the workflows it is inside of.
+        step: String,
+    },
+    /// A step is a workflow and something else too.
+    #[error(
+        "step `{step}` is a workflow of its own and cannot have `{other}` too; give it to the steps inside"
+    )]
+    InnerWith {
+        /// The step.
+        step: String,
+        /// What it cannot have.
+        other: &'static str,
+    },
+    /// An inner workflow's input is from a step that the outer step does not take from.
+    #[error(
+        "step `{step}` gives its workflow an input from `{from}`, which is neither under its `requires` nor under its `optional`"
+    )]
+    FeedOffEdge {
+        /// The step that is a workflow.
+        step: String,
+        /// Where the input is from.
+        from: String,
+    },
+    /// An inner workflow asks for more time than there is.
+    #[error(
+        "the workflow that is step `{step}` has an objective of {}, the one around it only {}; shorten the first or lengthen the second",
+        short(*.inner),
+        short(*.outer)
+    )]
+    InnerObjective {
+        /// The step that is a workflow.
+        step: String,
+        /// What it asks for.
+        inner: Duration,
+        /// The objective of the workflow around it.
+        outer: Duration,
     },
     /// Two steps have one name.
     #[error("step `{step}` is defined twice; names must be unique")]

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Approval, Join, OnUnavailable, Step, Work, WorkflowError, condition};
+use super::{Approval, Join, OnUnavailable, Step, Work, WorkflowError, condition, inner};
+
+/// The longest name, those of the workflows before it included: with what a journal adds it makes a key.
+const MAX_NAME: usize = 160;
 
 /// Every rule that does not ask for an order; the first fault found.
 pub(super) fn steps(steps: &[Step]) -> Result<(), WorkflowError> {
     check_names(steps)?;
+    steps.iter().try_for_each(inner::check)?;
     check_edges(steps)?;
     steps.iter().try_for_each(check_join)?;
     steps.iter().try_for_each(check_conditions)?;
@@ -14,12 +18,29 @@ pub(super) fn steps(steps: &[Step]) -> Result<(), WorkflowError> {
     steps.iter().try_for_each(check_policy)
 }
 
-fn check_names(steps: &[Step]) -> Result<(), WorkflowError> {
+/// Names are unique and can be keys; one with a `/` belongs to an inner workflow that begins and ends.
+pub(super) fn check_names(steps: &[Step]) -> Result<(), WorkflowError> {
     let mut seen = BTreeSet::new();
+    let enters: BTreeSet<&str> = named(steps, |work| matches!(work, Work::Enter(_)));
+    let leaves: BTreeSet<&str> = named(steps, |work| *work == Work::Leave);
     for step in steps {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if step.name.is_empty() || step.name.len() > 64 || !step.name.chars().all(plain) {
+        let is_enter = enters.contains(&*step.name);
+        let own = match step.name.strip_suffix('/') {
+            Some(own) if is_enter => own,
+            _ => &*step.name,
+        };
+        let known = own.split('/').all(is_plain)
+            && is_enter == step.name.ends_with('/')
+            && (!is_enter || leaves.contains(own))
+            && (step.work != Work::Leave || enters.contains(&*format!("{own}/")))
+            && inner::within(own).is_none_or(|within| leaves.contains(within));
+        if !known {
             return Err(WorkflowError::BadName {
+                step: step.name.clone(),
+            });
+        }
+        if step.name.len() > MAX_NAME || inner::depth(&step.name) > inner::MAX_DEPTH {
+            return Err(WorkflowError::TooDeep {
                 step: step.name.clone(),
             });
         }
@@ -30,6 +51,16 @@ fn check_names(steps: &[Step]) -> Result<(), WorkflowError> {
         }
     }
     Ok(())
+}
+
+fn named(steps: &[Step], wanted: impl Fn(&Work) -> bool) -> BTreeSet<&str> {
+    let steps = steps.iter().filter(|step| wanted(&step.work));
+    steps.map(|step| &*step.name).collect()
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 fn check_edges(steps: &[Step]) -> Result<(), WorkflowError> {
@@ -81,7 +112,7 @@ fn check_conditions(step: &Step) -> Result<(), WorkflowError> {
 fn check_work(step: &Step) -> Result<(), WorkflowError> {
     let name = || step.name.clone();
     let (count, field, pointer) = match &step.work {
-        Work::Call => return Ok(()),
+        Work::Call | Work::Enter(_) | Work::Leave => return Ok(()),
         Work::Map(map) => {
             if !step.requires.contains(&map.step) {
                 return Err(WorkflowError::MapOffEdge {
@@ -177,12 +208,12 @@ fn cycle_in(rest: &[Step], placed: &BTreeSet<String>) -> Vec<String> {
     }
 }
 
-/// The steps that nothing takes from.
+/// The steps that nothing takes from; those inside of an inner workflow belong to that.
 pub(super) fn sinks(steps: &[Step]) -> Vec<String> {
     let taken: BTreeSet<&String> = steps.iter().flat_map(Step::upstream).collect();
     steps
         .iter()
-        .filter(|step| !taken.contains(&step.name))
+        .filter(|step| !taken.contains(&step.name) && inner::within(&step.name).is_none())
         .map(|step| step.name.clone())
         .collect()
 }

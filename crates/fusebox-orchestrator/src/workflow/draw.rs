@@ -61,7 +61,7 @@ fn join(step: &Step) -> Option<String> {
 /// What a step does, where that is not one call.
 fn work(step: &Step) -> Option<String> {
     Some(match step.work() {
-        Work::Call => return None,
+        Work::Call | Work::Enter(_) | Work::Leave => return None,
         Work::Map(map) => {
             let (from, at, calls) = (map.step(), map.at(), map.concurrency());
             format!("each of {from}{at}, {calls} at once")

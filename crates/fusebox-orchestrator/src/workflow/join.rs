@@ -23,6 +23,8 @@ pub enum Join {
     Quorum(u32),
     /// None: each is settled, with an output or without.
     AllSettled,
+    /// Every one that was taken, and at least one: where routes meet of which several may be taken.
+    AllTaken,
 }
 
 impl Join {
@@ -48,6 +50,7 @@ impl Join {
             Self::Any => 1,
             Self::Quorum(count) => count as usize,
             Self::AllSettled => 0,
+            Self::AllTaken => total.max(1),
         }
     }
 
@@ -62,7 +65,11 @@ impl Join {
                 _ => Readiness::Open,
             };
         }
-        let total = unsettled + tally.outputs + tally.failed + tally.left_out;
+        let left_out = match self {
+            Self::AllTaken => 0,
+            _ => tally.left_out,
+        };
+        let total = unsettled + tally.outputs + tally.failed + left_out;
         let needed = self.needed(total);
         if tally.outputs >= needed {
             Readiness::Holds
@@ -85,6 +92,7 @@ impl fmt::Display for Join {
             Self::Any => f.write_str("any"),
             Self::Quorum(count) => write!(f, "at least {count}"),
             Self::AllSettled => f.write_str("all settled"),
+            Self::AllTaken => f.write_str("all that are taken"),
         }
     }
 }
@@ -163,6 +171,21 @@ mod tests {
             Join::AllSettled.decide(&tally(2, 0, 0, 0, 1)),
             Readiness::Open
         );
+    }
+
+    #[test]
+    fn where_routes_meet_what_was_not_taken_is_not_waited_for() {
+        let rows = [
+            (tally(2, 0, 1, 0, 0), Readiness::Holds),
+            (tally(1, 0, 1, 0, 1), Readiness::Open),
+            (tally(1, 0, 1, 1, 0), Readiness::HeldBack),
+            (tally(2, 1, 0, 0, 0), Readiness::Shielded),
+            (tally(0, 0, 2, 0, 0), Readiness::LeftOut),
+            (tally(0, 0, 1, 0, 1), Readiness::Open),
+        ];
+        for (tally, expected) in rows {
+            assert_eq!(Join::AllTaken.decide(&tally), expected, "{tally:?}");
+        }
     }
 
     #[test]

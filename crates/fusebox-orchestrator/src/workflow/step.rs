@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, Condition, Join, Map, Repeat, Work};
+use super::inner;
+use super::{Approval, Condition, Inner, Join, Map, Repeat, Work};
 use crate::time::millis;
 
 /// What a step does while its agent is not available: its breaker is open, or its attempts are used up.
@@ -53,6 +54,9 @@ pub struct Step {
     pub(super) when: Vec<Condition>,
     #[serde(default, skip_serializing_if = "Work::is_call")]
     pub(super) work: Work,
+    /// Until the outer workflow is built; then its steps are steps of that.
+    #[serde(skip)]
+    pub(super) inner: Option<Box<Inner>>,
 }
 
 impl Step {
@@ -68,6 +72,7 @@ impl Step {
             join: Join::default(),
             when: Vec::new(),
             work: Work::default(),
+            inner: None,
         }
     }
 
@@ -129,6 +134,13 @@ impl Step {
         self
     }
 
+    /// Is a workflow of its own, instead of calling an agent; see [`Inner`].
+    #[must_use]
+    pub fn workflow(mut self, inner: impl Into<Inner>) -> Self {
+        self.inner = Some(Box::new(inner.into()));
+        self
+    }
+
     /// What to do while the agent is not available. Defaults to [`OnUnavailable::Wait`].
     #[must_use]
     pub fn on_unavailable(mut self, policy: OnUnavailable) -> Self {
@@ -141,10 +153,12 @@ impl Step {
         &self.name
     }
 
-    /// The agent it calls; of an approval the fallback, if it has one.
+    /// The agent it calls; of an approval the fallback, if it has one; none where a workflow inside
+    /// this one begins or ends.
     pub fn agent(&self) -> Option<&str> {
         match &self.work {
             Work::Approval(approval) => approval.fallback(),
+            Work::Enter(_) | Work::Leave => None,
             _ => Some(&self.agent),
         }
     }
@@ -177,6 +191,18 @@ impl Step {
     /// What it does while its agent is not available.
     pub fn unavailable_policy(&self) -> OnUnavailable {
         self.on_unavailable
+    }
+
+    /// The step that the workflow it belongs to is in the outer one; `None` for a step of the outermost.
+    pub fn within(&self) -> Option<&str> {
+        inner::within(&self.name)
+    }
+
+    /// How the workflow it belongs to calls the step `name`, from which it takes.
+    pub(crate) fn calls<'a>(&self, name: &'a str) -> &'a str {
+        let within = self.within();
+        let local = within.and_then(|within| name.strip_prefix(within)?.strip_prefix('/'));
+        local.unwrap_or(name)
     }
 
     pub(crate) fn upstream(&self) -> impl Iterator<Item = &String> {

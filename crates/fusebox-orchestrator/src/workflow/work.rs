@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, Predicate};
+use super::{Approval, Enter, Predicate};
 
 /// What a step does when its turn has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +18,11 @@ pub enum Work {
     Repeat(Repeat),
     /// Waits for a person's decision.
     Approval(Approval),
+    /// Calls nobody: a workflow inside this one begins, see [`Inner`](crate::Inner). Its output is that
+    /// workflow's input.
+    Enter(Enter),
+    /// Calls nobody: a workflow inside this one ends. Its output is what that workflow delivers.
+    Leave,
 }
 
 impl Work {
