@@ -7,6 +7,7 @@ mod approval;
 mod begin;
 mod call;
 mod ending;
+mod inner;
 mod parts;
 mod resume;
 mod route;

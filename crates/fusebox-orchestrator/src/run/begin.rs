@@ -1,5 +1,6 @@
 //! Steps whose turn has come: which calls they make, and what each call is given.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,6 +25,10 @@ impl Run {
         let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
         let mut ready = Vec::new();
         for step in workflow.steps() {
+            // What was settled on the way decides about the steps behind it, their conditions first.
+            if self.unrouted {
+                self.route();
+            }
             let live = &self.steps[step.name()];
             let turn = match live.record.status {
                 StepStatus::Pending => self.is_ready(step) && self.open(step),
@@ -45,6 +50,8 @@ impl Run {
     fn open(&mut self, step: &Step) -> bool {
         match step.work() {
             Work::Approval(approval) => self.consult(step, approval),
+            Work::Enter(enter) => self.enter(step, enter),
+            Work::Leave => self.leave(step),
             _ => self.open_parts(step),
         }
     }
@@ -170,13 +177,27 @@ impl Run {
                     },
                 );
             });
-        if let Some(directory) = &self.settings.artifacts {
-            context = context.with_artifacts(directory.clone());
+        if let Some(directory) = self.artifacts_of(name) {
+            context = context.with_artifacts(directory);
         }
         context
     }
 
-    /// What a step's agent is given: the run's input and the outputs along the step's edges, and of a
+    /// Where a step's agent leaves files: those of an inner workflow in a directory of its own, since
+    /// two steps may be one workflow.
+    fn artifacts_of(&self, name: &str) -> Option<PathBuf> {
+        let directory = self.settings.artifacts.as_ref()?;
+        let step = self.workflow.step(name)?;
+        let Some(within) = step.within() else {
+            return Some(directory.clone());
+        };
+        let inside = directory.join(within);
+        // An agent that finds none says so where it writes.
+        let _ = std::fs::create_dir_all(&inside);
+        Some(inside)
+    }
+
+    /// What a step's agent is given: the input of its workflow and the outputs along the step's edges, and of a
     /// call among several what makes it that one.
     fn task_input(&self, step: &Step, part: Option<u32>) -> Value {
         let mut upstream = serde_json::Map::new();
@@ -186,16 +207,20 @@ impl Run {
             if matches!(step.work(), Work::Map(map) if map.step() == name) {
                 continue;
             }
-            let live = &self.steps[name];
+            // What an inner workflow was given is its input.
+            if name.ends_with('/') {
+                continue;
+            }
+            let (live, local) = (&self.steps[name], step.calls(name).to_owned());
             match self.given(step, name) {
-                Some(output) => upstream.insert(name.clone(), Value::clone(output)),
-                None => missing.insert(name.clone(), json!(live.record.reason)),
+                Some(output) => upstream.insert(local, Value::clone(output)),
+                None => missing.insert(local, json!(live.record.reason)),
             };
         }
         let mut input = json!({
             "run": self.id.as_str(),
             "step": step.name(),
-            "input": self.settings.input,
+            "input": self.input_of(step),
             "upstream": upstream,
             "missing": missing,
         });
@@ -212,8 +237,7 @@ impl Run {
 
 /// The agent of a step that makes a call.
 fn agent_of(step: &Step) -> &str {
-    step.agent()
-        .expect("only an approval without a fallback has none, and makes no call")
+    step.agent().expect("what has none makes no call")
 }
 
 /// Under which an agent's other side may recognise a call: a hash of the run, the step and, of a step

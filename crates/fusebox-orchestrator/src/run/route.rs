@@ -74,6 +74,9 @@ impl Run {
     }
 
     fn readiness(&self, step: &Step, held: &Held) -> Readiness {
+        if let Some(never) = self.not_begun(step) {
+            return never;
+        }
         let mut tally = Tally::default();
         for up in step.required() {
             let record = &self.steps[up].record;

@@ -1,8 +1,8 @@
 //! Routes are declared, decided once, and on record.
 
 use fusebox_orchestrator::{
-    Condition, Engine, EventKind, Join, Predicate, RunStatus, Step, StepStatus, Test, Workflow,
-    load_events, load_run,
+    Condition, Engine, EventKind, Join, Map, Predicate, RunStatus, Step, StepStatus, Test,
+    Workflow, load_events, load_run,
 };
 use serde_json::json;
 
@@ -202,4 +202,27 @@ async fn a_route_not_taken_stays_untaken_over_a_resume() {
         "{report:?}"
     );
     assert_eq!(bench.calls_of("with").len(), 0);
+}
+
+/// A map of no items is settled as soon as its turn comes; what stood behind it started unasked.
+#[tokio::test(start_paused = true)]
+async fn a_condition_is_asked_behind_a_step_that_ends_without_a_call() {
+    let never = Condition::new("each", Predicate::new("/0", Test::Exists(true)));
+    let workflow = Workflow::builder("w")
+        .step(Step::new("list"))
+        .step(
+            Step::new("each")
+                .requires(["list"])
+                .map(Map::over("list", "")),
+        )
+        .step(Step::new("end").requires(["each"]).when(never))
+        .build()
+        .unwrap();
+    let bench = Bench::new();
+    let members = bench.engine().agent("list", 1, |_| Ok(json!([])));
+    let engine = members.plain(&[("each", 1), ("end", 1)]).build();
+    let report = run(&engine, &workflow).await;
+    assert_eq!(report.status, RunStatus::Completed);
+    assert_eq!(report.step("end").unwrap().status, StepStatus::Skipped);
+    assert_eq!(bench.calls_of("end").len(), 0);
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod conditions;
 mod formats;
+mod inner;
 mod joins;
 mod last_good;
 mod maps;
