@@ -95,6 +95,8 @@ pub(crate) enum Effect {
     Before,
     After,
     Refused,
+    DiesBefore,
+    DiesAfter,
 }
 
 /// A fault of a [`FailingStore`](crate::FailingStore): what happens, to which operations, when.
@@ -119,6 +121,18 @@ impl StoreFault {
     /// The operation is made and its answer lost: a write is in the store and nobody confirmed it.
     pub fn unavailable_after() -> Self {
         Self::of(Effect::After)
+    }
+
+    /// The process dies before the operation is made: neither it nor any later one is answered, until
+    /// the store is [healed](crate::FailingStore::heal) for the next process. Race what uses the store
+    /// against [`died`](crate::FailingStore::died) and drop it there.
+    pub fn dies_before() -> Self {
+        Self::of(Effect::DiesBefore)
+    }
+
+    /// The same, after the operation was made: what it wrote is in the store.
+    pub fn dies_after() -> Self {
+        Self::of(Effect::DiesAfter)
     }
 
     /// The store answers that it takes no writes. Reads go through.
@@ -220,11 +234,13 @@ impl Effect {
         );
         match self {
             Self::Refused => StoreError::Refused { op, cause },
-            Self::Before | Self::After => StoreError::Unavailable {
-                op,
-                cause,
-                may_have_applied: self == Self::After && operation.is_write(),
-            },
+            Self::Before | Self::After | Self::DiesBefore | Self::DiesAfter => {
+                StoreError::Unavailable {
+                    op,
+                    cause,
+                    may_have_applied: self == Self::After && operation.is_write(),
+                }
+            }
         }
     }
 }

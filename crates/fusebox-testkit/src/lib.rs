@@ -43,7 +43,7 @@
 //! | time | [`virtual_time`]: hours pass at once, a failure names its seed |
 //! | agents | [`ScriptedAgent`]: answers and fails by a script, waits until told, remembers what it was asked |
 //! | any agent | [`Witness`]: remembers its calls and how many there were at once |
-//! | stores | [`FailingStore`]: any store, with chosen operations failing before or after they are made |
+//! | stores | [`FailingStore`]: any store, with chosen operations failing, or the process dying, before or after they are made |
 //! | events | [`EventLog`]: what an engine told, and whether something was among it |
 //! | journals | [`Journal`]: what a run left in a store; every failed assertion tells its whole story |
 //!

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use fusebox_state::{
     Image, Key, Lease, LeaseRequest, Page, Partition, RenewOutcome, Restore, RestoreOutcome,
     StateStore, StoreDescription, StoreError, StoreId, StoreStatus,
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::fault::{Effect, Operation, Planned, StoreFault};
@@ -41,6 +43,8 @@ pub struct FailingStore<S> {
     inner: S,
     made: Instant,
     plan: Mutex<Plan>,
+    /// Whether the process that uses it counts as dead.
+    dead: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -56,6 +60,7 @@ impl<S: StateStore> FailingStore<S> {
             inner,
             made: Instant::now(),
             plan: Mutex::default(),
+            dead: watch::Sender::new(false),
         }
     }
 
@@ -64,9 +69,17 @@ impl<S: StateStore> FailingStore<S> {
         self.lock().faults.push(Planned::new(fault));
     }
 
-    /// Takes every fault back: the store is well from now on.
+    /// Takes every fault back: the store is well from now on, for another process where one died.
     pub fn heal(&self) {
         self.lock().faults.clear();
+        self.dead.send_replace(false);
+    }
+
+    /// Waits until a fault has the process die, see [`StoreFault::dies_before`].
+    pub async fn died(&self) {
+        let mut dead = self.dead.subscribe();
+        let died = dead.wait_for(|dead| *dead).await;
+        died.expect("the sender lives as long as the store");
     }
 
     /// How often an operation was called, failed calls included.
@@ -114,11 +127,21 @@ impl<S: StateStore> FailingStore<S> {
         operation: Operation,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        if *self.dead.borrow() {
+            return pending().await;
+        }
         match self.strikes(operation) {
             None => work.await,
             Some(Effect::After) => {
                 work.await?;
                 Err(Effect::After.error(operation))
+            }
+            Some(effect @ (Effect::DiesBefore | Effect::DiesAfter)) => {
+                if effect == Effect::DiesAfter {
+                    work.await?;
+                }
+                self.dead.send_replace(true);
+                pending().await
             }
             Some(effect) => Err(effect.error(operation)),
         }
