@@ -2,6 +2,8 @@
 
 mod output;
 mod process;
+#[cfg(feature = "mcp")]
+pub(crate) mod serving;
 mod shim;
 
 use std::ffi::OsString;

@@ -30,5 +30,14 @@
 #[cfg(all(feature = "command", unix))]
 mod command;
 
+
+
+#[cfg(feature = "mcp")]
+mod mcp;
+
 #[cfg(all(feature = "command", unix))]
 pub use command::{CommandAgent, OutputFormat, UnreadableOutput, enter_shim_if_asked};
+#[cfg(all(feature = "mcp", unix))]
+pub use mcp::McpStdio;
+#[cfg(feature = "mcp")]
+pub use mcp::{InvalidMcpUrl, McpHttp, McpLimits, McpServer, McpTool, McpTransport, ToolErrors};

@@ -20,7 +20,7 @@ use super::shim;
 
 /// How long the ends of the pipes, and of the supervisor, are awaited after the program's end.
 /// Both come within a few milliseconds; only a process that left the group keeps a pipe open.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// How a program ended.
 #[derive(Debug)]
@@ -72,38 +72,16 @@ impl Process {
             }
         };
         prepare(&mut command);
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        // Before the start, so that the end of the quickest program is heard.
-        let children = signal(SignalKind::child())?;
-        let mut child = command.spawn()?;
-        // Together with the command goes this side's copy of the supervisor's end of the lifeline.
-        drop(command);
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (watch, group, input) = match lifeline {
-            Some(lifeline) => {
-                let (reports, lifeline) = lifeline.into_split();
-                let reports = BufReader::new(reports).lines();
-                let input = Input::Supervised(lifeline);
-                (Watch::Supervised(reports), None, Some(input))
-            }
-            None => {
-                let group = child.id().and_then(pid);
-                let input = child.stdin.take().map(Input::Direct);
-                (Watch::Direct(children), group, input)
-            }
+        let (handle, lifeline, pipes) = Handle::start(command, lifeline)?;
+        let input = match lifeline {
+            Some(lifeline) => Some(Input::Supervised(lifeline)),
+            None => pipes.stdin.map(Input::Direct),
         };
         Ok(Self {
-            handle: Handle {
-                child,
-                group,
-                watch,
-            },
+            handle,
             input,
-            stdout,
-            stderr,
+            stdout: pipes.stdout,
+            stderr: pipes.stderr,
         })
     }
 
@@ -188,7 +166,7 @@ async fn feed(to: &mut Option<Input>, input: &[u8]) {
 /// A group's number is free again once its last process is gone and its leader reaped. While
 /// `group` is `Some`, the leader has not been reaped: by this process if it is the child itself,
 /// by the supervisor, which never reaps it, otherwise.
-struct Handle {
+pub(super) struct Handle {
     child: Child,
     group: Option<Pid>,
     watch: Watch,
@@ -200,9 +178,52 @@ enum Watch {
     Direct(tokio::signal::unix::Signal),
 }
 
+/// The ends of a started program's pipes that are on this side.
+pub(super) struct Pipes {
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) stdout: Option<ChildStdout>,
+    pub(super) stderr: Option<ChildStderr>,
+}
+
 impl Handle {
+    /// Starts a program, or its supervisor at the other end of `lifeline`, of which the half to
+    /// write is given back.
+    pub(super) fn start(
+        mut command: Command,
+        lifeline: Option<UnixStream>,
+    ) -> io::Result<(Self, Option<OwnedWriteHalf>, Pipes)> {
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        // Before the start, so that the end of the quickest program is heard.
+        let children = signal(SignalKind::child())?;
+        let mut child = command.spawn()?;
+        // Together with the command goes this side's copy of the supervisor's end of the lifeline.
+        drop(command);
+        let pipes = Pipes {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+        };
+        let (watch, group, lifeline) = match lifeline {
+            Some(lifeline) => {
+                let (reports, lifeline) = lifeline.into_split();
+                let reports = BufReader::new(reports).lines();
+                (Watch::Supervised(reports), None, Some(lifeline))
+            }
+            None => (Watch::Direct(children), child.id().and_then(pid), None),
+        };
+        let handle = Self {
+            child,
+            group,
+            watch,
+        };
+        Ok((handle, lifeline, pipes))
+    }
+
     /// Waits for the end of the program, without reaping it. Dropping the future loses nothing.
-    async fn ended(&mut self) -> Ended {
+    pub(super) async fn ended(&mut self) -> Ended {
         match &mut self.watch {
             Watch::Supervised(reports) => loop {
                 let report = match reports.next_line().await {
@@ -245,7 +266,7 @@ impl Handle {
         }
     }
 
-    fn kill_group(&mut self) {
+    pub(super) fn kill_group(&mut self) {
         if let Some(group) = self.group.take() {
             // An error means that nobody is left.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -254,7 +275,7 @@ impl Handle {
 
     /// Waits a while for the end of the child. What takes longer is reaped by the runtime; a
     /// supervisor is not killed, for it may still have its program to kill.
-    async fn reap(&mut self) {
+    pub(super) async fn reap(&mut self) {
         let _ = timeout(GRACE, self.child.wait()).await;
     }
 }

@@ -14,6 +14,11 @@
 //! arrives as it was, signals included. A program is not started before its whole input has
 //! arrived, so none ever acts on half of one.
 //!
+//! A program that is asked many times over (`serve`) has no such input: what comes down the
+//! lifeline first is one byte and with it the read end of a pipe, which becomes the program's
+//! standard input. The engine holds the other end, so nothing that the program leaves unread can
+//! keep the supervisor from seeing the end of the lifeline.
+//!
 //! The supervisor sees the program's end but never reaps it: as long as it lives, the number of
 //! the group cannot pass to somebody else, and the engine may kill it by that number.
 //!
@@ -24,8 +29,9 @@
 use std::ffi::{OsStr, OsString};
 #[cfg(target_os = "linux")]
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -35,11 +41,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// The first argument that makes an executable a supervisor.
 const MARKER: &str = "__fusebox-shim";
 const SUPERVISE: &str = "supervise";
+const SERVE: &str = "serve";
 #[cfg(target_os = "linux")]
 const BECOME: &str = "become";
 
@@ -75,7 +86,8 @@ pub fn enter_shim_if_asked() {
     let stage = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
     let code = match (stage.to_str(), args.as_slice()) {
-        (Some(SUPERVISE), [program, args @ ..]) => supervise(program, args),
+        (Some(SUPERVISE), [program, args @ ..]) => supervise(program, args, receive),
+        (Some(SERVE), [program, args @ ..]) => supervise(program, args, receive_file),
         #[cfg(target_os = "linux")]
         (Some(BECOME), [parent, pipe, program, args @ ..]) => {
             become_program(parent, pipe, program, args)
@@ -98,16 +110,55 @@ pub(super) fn own_executable() -> Option<PathBuf> {
     }
 }
 
-/// The command that starts a supervisor. Its standard input must become the lifeline.
+/// The command that starts the supervisor of a program with one input. Its standard input must
+/// become the lifeline.
 pub(super) fn command(
     executable: &Path,
     program: &OsStr,
     args: &[OsString],
 ) -> tokio::process::Command {
+    stage_command(executable, SUPERVISE, program, args)
+}
+
+/// The command that starts the supervisor of a program that is asked many times over. Its
+/// standard input must become the lifeline, and [`send_file`] must follow.
+pub(super) fn serving_command(
+    executable: &Path,
+    program: &OsStr,
+    args: &[OsString],
+) -> tokio::process::Command {
+    stage_command(executable, SERVE, program, args)
+}
+
+fn stage_command(
+    executable: &Path,
+    stage: &str,
+    program: &OsStr,
+    args: &[OsString],
+) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(executable);
     command.arg0("fusebox-shim");
-    command.args([MARKER, SUPERVISE]).arg(program).args(args);
+    command.args([MARKER, stage]).arg(program).args(args);
     command
+}
+
+/// Sends the file that becomes the program's standard input. Does not block: it is the first that
+/// goes down the lifeline.
+pub(super) fn send_file(lifeline: &UnixStream, file: BorrowedFd<'_>) -> io::Result<()> {
+    let files = [file];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    let sent = sendmsg(
+        lifeline,
+        &[IoSlice::new(&[1])],
+        &mut control,
+        SendFlags::empty(),
+    )?;
+    match sent {
+        1 => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
 }
 
 /// What goes before the input.
@@ -167,8 +218,20 @@ fn this_executable() -> Option<PathBuf> {
 /// that there is no moment at which it runs and nobody knows.
 type Group = Arc<Mutex<Option<Pid>>>;
 
+/// What becomes the program's standard input.
+enum Input {
+    /// A pipe with this in it.
+    Whole(Vec<u8>),
+    /// What the engine sent.
+    File(OwnedFd),
+}
+
 /// Supervises one program; returns only if it cannot even begin.
-fn supervise(program: &OsStr, args: &[OsString]) -> i32 {
+fn supervise(
+    program: &OsStr,
+    args: &[OsString],
+    receive: impl FnOnce(&UnixStream) -> io::Result<Input>,
+) -> i32 {
     let lifeline = io::stdin().as_fd().try_clone_to_owned();
     let Ok(lifeline) = lifeline.map(UnixStream::from) else {
         return MISUSE;
@@ -181,11 +244,15 @@ fn supervise(program: &OsStr, args: &[OsString]) -> i32 {
         Report::NotStarted(Errno::AGAIN.raw_os_error()).send(&lifeline);
         return 0;
     }
-    let failure = match start(program, args, &group) {
+    let (stdin, whole) = match input {
+        Input::Whole(input) => (Stdio::piped(), input),
+        Input::File(file) => (Stdio::from(file), Vec::new()),
+    };
+    let failure = match start(program, args, stdin, &group) {
         Ok((child, leader, pipe)) => {
             Report::Started(leader.as_raw_nonzero().get()).send(&lifeline);
             pipe.give_leave();
-            let ended = accompany(child, leader, input);
+            let ended = accompany(child, leader, whole);
             kill(&group);
             pipe.failure().map_or(ended, Report::NotStarted)
         }
@@ -200,16 +267,36 @@ fn supervise(program: &OsStr, args: &[OsString]) -> i32 {
     }
 }
 
-fn receive(mut lifeline: &UnixStream) -> io::Result<Vec<u8>> {
+fn receive(mut lifeline: &UnixStream) -> io::Result<Input> {
     let mut length = [0; 8];
     lifeline.read_exact(&mut length)?;
     let length = u64::from_be_bytes(length);
     let mut input = Vec::new();
     lifeline.take(length).read_to_end(&mut input)?;
     match input.len() as u64 == length {
-        true => Ok(input),
+        true => Ok(Input::Whole(input)),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
+}
+
+fn receive_file(lifeline: &UnixStream) -> io::Result<Input> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(
+        lifeline,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::empty(),
+    )?;
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    let file = file.ok_or(io::ErrorKind::UnexpectedEof)?;
+    // The program has its own copy; this one must not live on in it.
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(Input::File(file))
 }
 
 /// Ends everything once the lifeline does.
@@ -239,12 +326,16 @@ fn kill(group: &Group) {
     }
 }
 
-/// Starts the program as the leader of a group of its own. Its standard input is a new pipe: it
-/// never sees the lifeline.
-fn start(program: &OsStr, args: &[OsString], group: &Group) -> io::Result<(Child, Pid, StagePipe)> {
+/// Starts the program as the leader of a group of its own. It never sees the lifeline.
+fn start(
+    program: &OsStr,
+    args: &[OsString],
+    stdin: Stdio,
+    group: &Group,
+) -> io::Result<(Child, Pid, StagePipe)> {
     let pipe = StagePipe::new()?;
     let mut command = stage(&pipe, program);
-    command.args(args).stdin(Stdio::piped()).process_group(0);
+    command.args(args).stdin(stdin).process_group(0);
     let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
     let child = command.spawn()?;
     let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -18,12 +18,17 @@ const AT_MOST: Duration = Duration::from_secs(60);
 
 /// The example whose `main` begins with `enter_shim_if_asked`; cargo builds it with the tests.
 pub(crate) fn run_command() -> PathBuf {
+    example("run_command", "command")
+}
+
+/// An example of this crate; cargo builds them with the tests.
+pub(crate) fn example(name: &str, feature: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test runs from a file");
     let target = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let example = target.join("examples/run_command");
+    let example = target.join("examples").join(name);
     assert!(
         example.exists(),
-        "{} is missing, build it with `cargo build -p fusebox-endpoints --features command --example run_command`",
+        "{} is missing, build it with `cargo build -p fusebox-endpoints --features {feature} --example {name}`",
         example.display()
     );
     example
