@@ -30,13 +30,24 @@
 #[cfg(all(feature = "command", unix))]
 mod command;
 
+#[cfg(feature = "http")]
+mod http;
 
+#[cfg(feature = "http")]
+mod web;
 
 #[cfg(feature = "mcp")]
 mod mcp;
 
 #[cfg(all(feature = "command", unix))]
 pub use command::{CommandAgent, OutputFormat, UnreadableOutput, enter_shim_if_asked};
+#[cfg(feature = "http")]
+pub use http::{HttpAgent, HttpAgentBuilder, HttpMethod};
+#[cfg(feature = "http")]
+pub use web::{
+    MAX_HINT, Phase, Redirects, Refusal, Secret, SetupError, WireError, WireLimits, retry_hint,
+    verdict,
+};
 #[cfg(all(feature = "mcp", unix))]
 pub use mcp::McpStdio;
 #[cfg(feature = "mcp")]
