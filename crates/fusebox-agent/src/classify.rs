@@ -17,6 +17,7 @@ use crate::{AgentError, ErrorKind, Reply};
 /// | `timed_out` | failure, timed out | if the error says so |
 /// | `invalid_output` | failure, quality | if the error says so |
 /// | `unauthorized` | failure | never: somebody has to look at the key |
+/// | any of these but the neutral ones, [charged](AgentError::charged) to a breaker inside | neutral | as above; `breaker_open` never |
 /// | the rest | failure | if the error says so |
 ///
 /// [`AgentError::retry_after`] is also passed on as a floor of the wait before the retry. What the
@@ -32,9 +33,15 @@ impl Classify<Reply, AgentError> for AgentClassify {
             return Judgement::success();
         };
         let verdict = verdict(error);
-        let retried = verdict != Verdict::Neutral && error.kind != ErrorKind::Unauthorized;
+        let mut retried = verdict != Verdict::Neutral && error.kind != ErrorKind::Unauthorized;
+        // Whoever waits for a breaker that is not its own holds up what could wait for it better.
+        retried &= !(error.is_charged && error.kind == ErrorKind::BreakerOpen);
         Judgement {
-            verdict,
+            verdict: if error.is_charged {
+                Verdict::Neutral
+            } else {
+                verdict
+            },
             retry: retried && error.retryable,
             retry_after: error.retry_after.filter(|_| retried),
         }
@@ -133,6 +140,16 @@ mod tests {
             (Verdict::Failure(FailureKind::Error), true, Some(HINT)),
             "of another kind it is a floor only"
         );
+    }
+
+    #[test]
+    fn what_is_charged_inside_is_neutral_and_retried_as_ever() {
+        let charged = AgentError::unavailable("server").charged();
+        assert_eq!(judged(charged), (Verdict::Neutral, true, None));
+        let charged = AgentError::rate_limited(HINT).charged();
+        assert_eq!(judged(charged), (Verdict::Neutral, true, Some(HINT)));
+        let refused = AgentError::breaker_open("inner", HINT).retryable(true);
+        assert_eq!(judged(refused.charged()), (Verdict::Neutral, false, None));
     }
 
     #[test]

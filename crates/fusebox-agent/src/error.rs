@@ -42,6 +42,8 @@ pub struct AgentError {
     pub retryable: bool,
     /// Earliest time after which a retry makes sense, as told by the other side. A floor.
     pub retry_after: Option<Duration>,
+    /// Whether a breaker inside the agent has taken the failure, so that none around it has to.
+    pub is_charged: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -198,6 +200,14 @@ impl AgentError {
         self
     }
 
+    /// Says that a breaker inside the agent has taken the failure: the breaker around the agent
+    /// takes it as neutral. [`Behind`](crate::Behind) does it.
+    #[must_use]
+    pub fn charged(mut self) -> Self {
+        self.is_charged = true;
+        self
+    }
+
     fn of(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -205,6 +215,7 @@ impl AgentError {
             may_have_run: true,
             retryable: true,
             retry_after: None,
+            is_charged: false,
             source: None,
         }
     }

@@ -53,6 +53,7 @@
 //! crash, are `fusebox-orchestrator`.
 
 mod agent;
+mod behind;
 mod classify;
 mod context;
 mod error;
@@ -63,6 +64,7 @@ mod schema;
 mod stream;
 
 pub use agent::{Agent, Description, Probe, Reply, Task};
+pub use behind::Behind;
 pub use classify::AgentClassify;
 pub use context::Context;
 pub use error::{AgentError, ErrorKind};

@@ -1,6 +1,9 @@
 //! Tools of real servers: programs over stdio, services over HTTP, good ones and bad ones.
 
+mod breakers;
 mod ear;
+mod http;
+mod secrets;
 mod stdio;
 #[path = "../support/mod.rs"]
 mod support;
