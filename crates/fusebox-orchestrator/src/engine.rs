@@ -4,6 +4,7 @@ mod builder;
 mod error;
 mod options;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ impl Engine {
     /// The breaker of an agent.
     pub fn breaker(&self, agent: &str) -> Option<&Breaker> {
         self.shared.members.get(agent).map(|member| &member.breaker)
+    }
+
+    /// How many calls wait for each agent that is away or coming back. Agents nobody waits for are left out.
+    pub fn waiting(&self) -> BTreeMap<String, usize> {
+        self.shared.recovery.waiting()
     }
 
     /// Runs a workflow to its end, or as far as it gets. The report tells the truth about both.

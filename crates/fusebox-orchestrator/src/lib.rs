@@ -70,6 +70,7 @@ mod lease;
 mod ledger;
 mod owner;
 mod record;
+mod recovery;
 mod report;
 mod resilience;
 mod retention;

@@ -8,6 +8,7 @@ mod begin;
 mod call;
 mod ending;
 mod inner;
+mod line;
 mod parts;
 mod resume;
 mod route;
@@ -34,6 +35,7 @@ use crate::journal::{Changes, Journal, JournalError};
 use crate::last_good::LastGood;
 use crate::ledger::Ledger;
 use crate::record::{SavedBreaker, StepRecord};
+use crate::recovery::{self, Ticket, Turn};
 use crate::report::RunReport;
 use crate::run_id::RunId;
 use crate::shared::{Member, Shared};
@@ -66,8 +68,14 @@ struct Live {
     parts: Parts,
     /// What may stand in for an output that does not come.
     last_good: Option<LastGood>,
-    /// When a waiting step is tried again.
+    /// When a waiting step is tried again; with a ticket, at the earliest.
     due: Option<Instant>,
+    /// Its place in the line of an agent that is away.
+    ticket: Option<Ticket>,
+    /// Leave to make the next call.
+    turn: Option<Turn>,
+    /// How many calls failed for which it had waited.
+    tries: u32,
     begun: Option<Instant>,
     /// Whether listeners know that it is held back by a waiting step.
     shield_told: bool,
@@ -84,6 +92,11 @@ impl Live {
         self.record.executions += 1;
         self.unsure += 1;
         self.record.executions
+    }
+
+    /// When time alone brings the step on.
+    fn alarm(&self) -> Option<Instant> {
+        self.due.filter(|_| self.ticket.is_none())
     }
 
     /// Takes back an execution that was counted before a call which never reached the agent.
@@ -110,6 +123,8 @@ enum Message {
     Look,
     /// Something to tell, in its place.
     Told(EventKind),
+    /// A step that waits in the line of its agent hears of it.
+    Called { step: String, told: recovery::Told },
     /// The call is over.
     Ended {
         call: CallId,
@@ -225,8 +240,8 @@ impl Run {
             self.route();
             let ready = self.take_ready();
             self.flush().await?;
-            for call in ready {
-                self.spawn(call);
+            for (call, turn) in ready {
+                self.spawn(call, turn);
             }
             // Turned away at the gate: that may decide about the steps behind.
             if self.unrouted {
@@ -241,7 +256,7 @@ impl Run {
 
     /// Waits for the next thing to happen and takes in all that has.
     async fn next(&mut self, lease_lost: &CancellationToken) -> Result<(), Interrupted> {
-        let due = self.steps.values().filter_map(|live| live.due).min();
+        let due = self.steps.values().filter_map(Live::alarm).min();
         let due = due.map_or(self.deadline, |due| due.min(self.deadline));
         let cancellation = self.settings.cancellation.clone();
         tokio::select! {
@@ -279,6 +294,7 @@ impl Run {
             }
             Message::Look => {}
             Message::Told(event) => self.tell(event),
+            Message::Called { step, told } => self.called(&step, told),
             Message::Ended { call, result } => self.ended(&call, result),
         }
         Ok(())
@@ -289,8 +305,10 @@ impl Run {
             Ok(answered) => answered.attempts,
             Err(refused) => refused.attempts,
         };
-        if attempts == 0 {
-            self.live(&call.step).uncount();
+        match &result {
+            _ if attempts == 0 => self.live(&call.step).uncount(),
+            Ok(_) => self.live(&call.step).tries = 0,
+            Err(_) => self.live(&call.step).tries += 1,
         }
         match (call.part, result) {
             (None, Ok(answered)) => {
@@ -342,6 +360,7 @@ impl Run {
             reason,
             retryable,
             retry_after,
+            behind,
             ..
         } = refused;
         match step.unavailable_policy() {
@@ -359,7 +378,7 @@ impl Run {
         }
         let member = self.member(&step);
         let now = Instant::now();
-        let wait = wait_for(member).max(retry_after.unwrap_or_default());
+        let wait = wait_for(member, behind).max(retry_after.unwrap_or_default());
         if now + wait >= self.deadline {
             let left = self.deadline.saturating_duration_since(now);
             let reason = if left.is_zero() {
@@ -372,8 +391,10 @@ impl Run {
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
         self.unrouted = true;
+        let ticket = self.line_up(&step, now + wait);
         let live = self.live(name);
         live.due = Some(now + wait);
+        live.ticket = ticket;
         live.record.status = StepStatus::Waiting;
         live.record.reason = Some(reason.clone());
         let record = live.record.clone();
@@ -388,7 +409,7 @@ impl Run {
     fn settle(&mut self, name: &str, status: StepStatus, reason: Option<String>) {
         self.unrouted = true;
         let live = self.live(name);
-        live.due = None;
+        (live.due, live.ticket, live.turn) = (None, None, None);
         live.record.status = status;
         live.record.reason.clone_from(&reason);
         live.record.duration_ms = live.begun.map(|begun| millis(begun.elapsed()));
@@ -525,11 +546,13 @@ impl Run {
 }
 
 /// How long to leave an agent alone: until its breaker lets a probe through, or, while that is
-/// closed although the call failed, as long as its retries would wait at most.
-fn wait_for(member: &Member) -> Duration {
+/// closed although the call failed, as long as its retries would wait at most. Not at all, where it is
+/// back and only others go before.
+fn wait_for(member: &Member, behind: bool) -> Duration {
     match member.breaker.availability() {
         Availability::NotBefore(wait) => wait,
         Availability::ProbeReady => Duration::ZERO,
+        _ if behind => Duration::ZERO,
         Availability::Ready | Availability::Never => member.pause,
     }
 }

@@ -10,12 +10,14 @@ use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use crate::event::{Event, EventKind};
+use crate::recovery::Recovery;
 use crate::run_id::RunId;
 
 /// What all runs of an engine share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) members: BTreeMap<String, Member>,
+    pub(crate) recovery: Arc<Recovery>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) queue: TransitionQueue,
@@ -31,6 +33,8 @@ pub(crate) struct Member {
     pub(crate) guard: Guard,
     pub(crate) breaker: Breaker,
     pub(crate) has_fallback: bool,
+    /// Calls it takes at once.
+    pub(crate) max_concurrent_calls: Option<usize>,
     /// The wait before a call is made again that failed while the breaker stayed closed.
     pub(crate) pause: Duration,
 }
@@ -55,8 +59,13 @@ impl Shared {
 
     /// Hands the breakers' transitions to every run that listens.
     pub(crate) fn pump_transitions(&self) {
+        let mut moved = false;
         for transition in self.queue.drain() {
+            moved = true;
             let _ = self.transitions.send(transition);
+        }
+        if moved {
+            self.recovery.look_again();
         }
     }
 

@@ -11,6 +11,7 @@ use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use super::{Engine, EngineError};
+use crate::recovery::{Recovery, Settings};
 use crate::resilience::Resilience;
 use crate::retention::DEFAULT_RETENTION;
 use crate::shared::{Member, Shared};
@@ -60,6 +61,7 @@ pub struct EngineBuilder {
     lease_ttl: Duration,
     retention: Duration,
     min_durability: Option<Durability>,
+    recovery: Settings,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -88,6 +90,7 @@ impl EngineBuilder {
             lease_ttl: Duration::from_secs(10),
             retention: DEFAULT_RETENTION,
             min_durability: None,
+            recovery: Settings::default(),
         }
     }
 
@@ -155,6 +158,29 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether runs that wait for an agent come back to it in line: first its probes, then cohorts that grow. Defaults
+    /// to true. Without it each goes when the breaker lets it, which after an outage is all at once; for comparison, or
+    /// where something else already paces them.
+    pub fn paced(mut self, paced: bool) -> Self {
+        self.recovery.is_paced = paced;
+        self
+    }
+
+    /// How many agents may be probed at the same time, over all runs; 0 is read as 1. Defaults to 4. Agents beyond
+    /// wait for their turn, those upstream first. How many probes each takes is its breaker's own setting.
+    pub fn max_agents_probed(mut self, agents: usize) -> Self {
+        self.recovery.max_agents_probed = agents.max(1);
+        self
+    }
+
+    /// How many waiting calls of one agent may be out at the same time once it is back, where the agent has no
+    /// [`max_concurrent_calls`](Resilience::max_concurrent_calls); 0 is read as 1. Defaults to 64. They begin with as
+    /// many as the breaker takes for probes, and each success makes room for one more.
+    pub fn max_released(mut self, calls: usize) -> Self {
+        self.recovery.max_released = calls.max(1);
+        self
+    }
+
     /// Puts the guards around the agents.
     ///
     /// # Errors
@@ -181,8 +207,11 @@ impl EngineBuilder {
         if let Some((name, _)) = self.fallbacks.pop_first() {
             return Err(EngineError::FallbackWithoutAgent(name));
         }
+        let breakers = members.iter();
+        let breakers = breakers.map(|(name, member)| (name.clone(), member.breaker.clone()));
         let shared = Shared {
             store: self.store,
+            recovery: Arc::new(Recovery::new(breakers.collect(), self.recovery)),
             members,
             clock: self.clock,
             events: broadcast::Sender::new(EVENT_BUFFER),
@@ -233,6 +262,7 @@ fn guard(
         guard,
         breaker,
         has_fallback,
+        max_concurrent_calls: resilience.max_concurrent_calls,
         pause: resilience.retry_cap,
     }
 }

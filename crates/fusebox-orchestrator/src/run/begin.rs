@@ -13,6 +13,7 @@ use super::call::{self, Refused, StepHooks};
 use super::{CallId, Message, Run};
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
+use crate::recovery::Turn;
 use crate::run_id::RunId;
 use crate::shared::Member;
 use crate::status::StepStatus;
@@ -21,7 +22,7 @@ use crate::workflow::{Step, Work};
 impl Run {
     /// Marks every step that can start now as running. The caller commits, then spawns the calls: the
     /// count of executions is durable before the agent is called.
-    pub(super) fn take_ready(&mut self) -> Vec<CallId> {
+    pub(super) fn take_ready(&mut self) -> Vec<(CallId, Option<Turn>)> {
         let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
         let mut ready = Vec::new();
         for step in workflow.steps() {
@@ -32,7 +33,7 @@ impl Run {
             let live = &self.steps[step.name()];
             let turn = match live.record.status {
                 StepStatus::Pending => self.is_ready(step) && self.open(step),
-                StepStatus::Waiting => live.due.is_some_and(|due| due <= now),
+                StepStatus::Waiting => live.alarm().is_some_and(|due| due <= now),
                 StepStatus::Suspended => {
                     live.due.is_some_and(|due| due <= now) && self.open_late(step)
                 }
@@ -62,7 +63,7 @@ impl Run {
     }
 
     /// Begins as many calls of a step as may be in flight at once, and as its agent's breaker allows.
-    fn take_calls(&mut self, step: &Step, now: Instant, ready: &mut Vec<CallId>) {
+    fn take_calls(&mut self, step: &Step, now: Instant, ready: &mut Vec<(CallId, Option<Turn>)>) {
         let name = step.name();
         let one_call = !step.work().has_parts();
         let mut begun = false;
@@ -72,13 +73,13 @@ impl Run {
                 break;
             }
             let in_flight = parts.is_running();
-            match self.gate(step) {
+            let turn = match self.gate(step) {
                 // The calls in flight will show how the agent is.
-                Some(_) if in_flight => break,
-                None if in_flight && self.is_probing(step) => break,
-                Some(refused) => return self.unavailable(name, refused),
-                None => {}
-            }
+                Err(_) if in_flight => break,
+                Ok(_) if in_flight && self.is_probing(step) => break,
+                Err(refused) => return self.unavailable(name, refused),
+                Ok(turn) => turn,
+            };
             let live = self.live(name);
             let part = live.parts.next(step.work().width());
             let execution = live.count();
@@ -90,10 +91,11 @@ impl Run {
                 let step = name.to_owned();
                 self.tell(EventKind::StepStarted { step, execution });
             }
-            ready.push(CallId {
+            let call = CallId {
                 step: name.to_owned(),
                 part,
-            });
+            };
+            ready.push((call, turn));
             begun = true;
         }
         if begun {
@@ -107,15 +109,19 @@ impl Run {
         self.member(step).breaker.availability() == Availability::ProbeReady
     }
 
-    /// Looks at the agent's breaker without moving it. An agent with a fallback is always called.
-    fn gate(&self, step: &Step) -> Option<Refused> {
+    /// Looks at the agent's breaker without moving it, and at who stands in line for it. An agent with
+    /// a fallback is always called.
+    fn gate(&mut self, step: &Step) -> Result<Option<Turn>, Refused> {
         let member = self.member(step);
         let retry_after = match member.breaker.availability() {
-            _ if member.has_fallback => return None,
-            Availability::Ready | Availability::ProbeReady => return None,
+            _ if member.has_fallback => return Ok(None),
+            Availability::Ready | Availability::ProbeReady => return self.turn(step),
             Availability::NotBefore(wait) => Some(wait),
             Availability::Never => None,
         };
+        // What was leave to call has been overtaken.
+        self.live(step.name()).turn = None;
+        let member = self.member(step);
         let snapshot = member.breaker.snapshot();
         let why = snapshot
             .reason
@@ -126,15 +132,16 @@ impl Run {
             member.breaker.name(),
             snapshot.state
         );
-        Some(Refused {
+        Err(Refused {
             reason,
             attempts: 0,
             retryable: true,
             retry_after,
+            behind: false,
         })
     }
 
-    pub(super) fn spawn(&mut self, call: CallId) {
+    pub(super) fn spawn(&mut self, call: CallId, turn: Option<Turn>) {
         let step = self.step(&call.step);
         let task = Task::new(self.task_input(&step, call.part));
         let hooks = StepHooks {
@@ -150,6 +157,9 @@ impl Run {
         );
         let handle = self.tasks.spawn(async move {
             let result = call::call(&shared.members[&agent], task, context, &hooks).await;
+            if let Some(turn) = turn {
+                call::give_back(turn, &result);
+            }
             // The run may have ended meanwhile; then nobody waits for the answer.
             let _ = hooks.sender.send(Message::Ended {
                 call: ended,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
 use crate::event::EventKind;
+use crate::recovery::Turn;
 use crate::shared::Member;
 use crate::time::millis;
 
@@ -28,6 +29,8 @@ pub(super) struct Refused {
     pub(super) retryable: bool,
     /// At the earliest then.
     pub(super) retry_after: Option<Duration>,
+    /// The agent is there, but others go before.
+    pub(super) behind: bool,
 }
 
 impl Refused {
@@ -38,7 +41,24 @@ impl Refused {
             attempts,
             retryable: false,
             retry_after: None,
+            behind: false,
         }
+    }
+
+    /// One that only has to wait for its turn.
+    pub(super) fn behind(reason: String) -> Self {
+        Self {
+            reason,
+            attempts: 0,
+            retryable: true,
+            retry_after: None,
+            behind: true,
+        }
+    }
+
+    /// Whether it shows that the agent is not well.
+    fn is_failure(&self) -> bool {
+        self.attempts > 0 && self.retryable
     }
 }
 
@@ -62,7 +82,17 @@ pub(super) async fn call(
             attempts: error.attempts(),
             retryable: is_retryable(&error),
             retry_after: error.retry_after(),
+            behind: false,
         }),
+    }
+}
+
+/// Tells those who wait for the same agent how the call went.
+pub(super) fn give_back(turn: Turn, result: &Result<Answered, Refused>) {
+    match result {
+        Ok(_) => turn.finish(true),
+        Err(refused) if refused.is_failure() => turn.finish(false),
+        Err(_) => drop(turn),
     }
 }
 

@@ -1,0 +1,210 @@
+//! The calls that wait for one agent, in order, and how many of them may be out at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fusebox_breaker::Availability;
+use tokio::time::Instant;
+
+use super::Settings;
+
+/// A call's place in its line. Smaller goes first: whoever had the fewest failed tries, so that one call that cannot
+/// succeed does not keep the agent away from the others; then whose run must end first; then who came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) tries: u32,
+    pub(super) deadline: Instant,
+    pub(super) number: u64,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// It is not to be made earlier, whatever the breaker says.
+    pub(super) not_before: Instant,
+}
+
+/// What an agent's breaker looks like from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) availability: Availability,
+    /// Open, as opposed to half-open with every probe taken.
+    pub(super) is_open: bool,
+}
+
+/// What a line may do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    /// Calls may go, at most so many.
+    Go(usize),
+    /// Not before then.
+    At(Instant),
+    /// Only when something else happens.
+    Rest,
+}
+
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) waiting: BTreeMap<Place, Waiter>,
+    /// Agents that work before this one in some run of the line.
+    pub(super) upstream: BTreeSet<String>,
+    /// Calls that may be out at once: as many as the breaker takes for probes, then one more for each success.
+    window: usize,
+    /// Calls out now.
+    out: usize,
+    /// Which openings of the breaker the calls out belong to. What was let go before the last one does not count any
+    /// more: the breaker has stopped listening to it.
+    epoch: u64,
+    probes: usize,
+    limit: usize,
+    /// Where the wave before it failed: until when it stays back. At most once in a row.
+    put_off: Option<Instant>,
+    was_put_off: bool,
+    /// Whether it stays back in this wave for an agent upstream.
+    pub(super) held: bool,
+    /// When the next probe is due, as the waiting calls were last told.
+    told_due: Option<Instant>,
+}
+
+impl Line {
+    pub(super) fn new(probes: usize, limit: usize) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            upstream: BTreeSet::new(),
+            window: probes,
+            out: 0,
+            epoch: 0,
+            probes,
+            limit: limit.max(probes),
+            put_off: None,
+            was_put_off: false,
+            held: false,
+            told_due: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.out == 0
+    }
+
+    /// Whether calls are out.
+    pub(super) fn is_out(&self) -> bool {
+        self.out > 0
+    }
+
+    /// Calls that may go beside those that are out.
+    fn room(&self, look: Look) -> usize {
+        let allowed = match look.availability {
+            Availability::Ready => self.window,
+            Availability::ProbeReady => self.probes,
+            Availability::NotBefore(_) | Availability::Never => 0,
+        };
+        allowed.saturating_sub(self.out)
+    }
+
+    /// Takes in how the breaker is now.
+    pub(super) fn observe(&mut self, look: Look) {
+        if look.is_open && (self.out > 0 || self.window > self.probes) {
+            self.epoch += 1;
+            self.out = 0;
+            self.window = self.probes;
+        }
+    }
+
+    /// What may be done, the agents upstream left aside.
+    pub(super) fn consider(&self, look: Look, now: Instant) -> Move {
+        match look.availability {
+            Availability::NotBefore(wait) => return Move::At(now + wait),
+            Availability::Never => return Move::Rest,
+            Availability::Ready | Availability::ProbeReady => {}
+        }
+        if let Some(until) = self.put_off.filter(|until| *until > now) {
+            return Move::At(until);
+        }
+        match self.room(look) {
+            0 => Move::Rest,
+            room => match self.waiting.values().map(|waiter| waiter.not_before).min() {
+                Some(at) if at > now => Move::At(at),
+                Some(_) => Move::Go(room),
+                None => Move::Rest,
+            },
+        }
+    }
+
+    /// Takes up to `most` calls out of the line, those that may be made now, in order.
+    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Place> {
+        let due = self.waiting.iter().filter(|(_, it)| it.not_before <= now);
+        let places: Vec<Place> = due.map(|(place, _)| *place).take(most).collect();
+        for place in &places {
+            self.waiting.remove(place);
+        }
+        self.out += places.len();
+        if !places.is_empty() {
+            (self.put_off, self.was_put_off) = (None, false);
+        }
+        places
+    }
+
+    /// Lets a newcomer past the line, where it is empty and there is room.
+    pub(super) fn admit(&mut self, look: Look) -> bool {
+        self.observe(look);
+        let admitted = self.waiting.is_empty() && self.room(look) > 0;
+        self.out += usize::from(admitted);
+        admitted
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A call that was out is over. A success makes room for one more, a failure for half as many.
+    pub(super) fn back(&mut self, epoch: u64, success: Option<bool>) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.out -= 1;
+        match success {
+            Some(true) => self.window = (self.window + 1).min(self.limit),
+            Some(false) => self.window = (self.window / 2).max(self.probes),
+            None => {}
+        }
+    }
+
+    /// The wave failed before it reached this line: it stays back until `due`.
+    pub(super) fn put_off(&mut self, due: Instant) {
+        self.put_off = Some(due);
+        self.was_put_off = true;
+    }
+
+    /// Whether it may be held back for an agent upstream.
+    pub(super) fn may_be_held(&self) -> bool {
+        !self.was_put_off
+    }
+
+    /// Whether `due` is another moment than the waiting calls were told; from now on it is not. Two readings of one
+    /// moment differ by less than a millisecond.
+    pub(super) fn is_news(&mut self, due: Instant) -> bool {
+        let apart = |told: Instant| due.max(told) - due.min(told) > Duration::from_millis(1);
+        let is_news = self.told_due.is_none_or(apart);
+        if is_news {
+            self.told_due = Some(due);
+        }
+        is_news
+    }
+
+    /// Takes out the calls whose run must end before `due`.
+    pub(super) fn take_hopeless(&mut self, due: Instant) -> Vec<Place> {
+        let places = self.waiting.keys();
+        let hopeless: Vec<Place> = places.filter(|it| it.deadline <= due).copied().collect();
+        for place in &hopeless {
+            self.waiting.remove(place);
+        }
+        hopeless
+    }
+}
+
+impl Settings {
+    pub(super) fn limit(&self, bulkhead: Option<usize>) -> usize {
+        bulkhead.unwrap_or(self.max_released)
+    }
+}

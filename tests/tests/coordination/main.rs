@@ -1,0 +1,6 @@
+//! Many runs and one outage: how they wait, how they come back, what the agent sees of it.
+//!
+//! On virtual time; each has a control with its protection switched off.
+
+mod frail;
+mod herd;
