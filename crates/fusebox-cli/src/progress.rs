@@ -383,6 +383,7 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             took_ms,
             objective_ms,
             verdict,
+            ..
         } => {
             let objective = objective_ms
                 .map(|ms| format!(", objective {}", time(ms)))
@@ -393,6 +394,24 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             )
             .to_lowercase()
         }
+        EventKind::ObjectiveAtRisk {
+            agent,
+            away_ms,
+            objective_ms,
+            ..
+        } => format!(
+            "{agent} has been away for {}, its objective of {} is at risk",
+            time(*away_ms),
+            time(*objective_ms)
+        ),
+        EventKind::ObjectiveBreached {
+            agent,
+            objective_ms,
+            ..
+        } => format!(
+            "{agent} is still away after its objective of {}",
+            time(*objective_ms)
+        ),
         EventKind::StoreAway { cause } => {
             format!("the state store does not answer, trying again: {cause}")
         }

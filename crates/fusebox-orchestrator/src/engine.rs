@@ -19,6 +19,7 @@ pub use self::options::RunOptions;
 use crate::event::{Event, EventKind};
 use crate::journal::{Changes, Journal, JournalError};
 use crate::lease::LeaseKeeper;
+use crate::objectives::RtoAccount;
 use crate::owner::{Life, Owner};
 use crate::record::{JOURNAL_FORMAT, RunHead, SavedDefinition, load_run};
 use crate::report::RunReport;
@@ -57,6 +58,12 @@ impl Engine {
     /// How many calls wait for each agent that is away or coming back. Agents nobody waits for are left out.
     pub fn waiting(&self) -> BTreeMap<String, usize> {
         self.shared.recovery.waiting()
+    }
+
+    /// The agents' recovery objectives and what became of them, by name.
+    pub fn objectives(&self) -> Vec<RtoAccount> {
+        self.shared.pump_transitions();
+        self.shared.objectives.all()
     }
 
     /// Runs a workflow to its end, or as far as it gets. The report tells the truth about both.
@@ -106,7 +113,7 @@ impl Engine {
                 });
             }
         };
-        self.shared.emit(&id, started);
+        self.shared.events.of_run(&id, started);
         let run = Run::new(
             Arc::clone(&self.shared),
             workflow.clone(),
@@ -230,7 +237,7 @@ impl Engine {
 
     fn journal(&self, id: &RunId, fence: Fence, head: (RunHead, u64)) -> Journal {
         let (shared, run) = (Arc::clone(&self.shared), id.clone());
-        let notify = Box::new(move |kind| shared.emit(&run, kind));
+        let notify = Box::new(move |kind| shared.events.of_run(&run, kind));
         Journal::new(
             Arc::clone(&self.shared.store),
             id.clone(),
@@ -272,7 +279,7 @@ impl Engine {
             owner: lease.owner.clone(),
             remaining_ms: millis(lease.remaining),
         };
-        self.shared.emit(id, awaited);
+        self.shared.events.of_run(id, awaited);
         tokio::time::sleep(lease.remaining + Duration::from_millis(20)).await;
     }
 }

@@ -2,19 +2,49 @@
 
 use fusebox_breaker::State;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use crate::ledger::RtoVerdict;
+use crate::run_id::RunId;
 use crate::status::{RunStatus, StepStatus};
 
-/// One thing that happened in a run. Listeners get it from [`Engine::subscribe`](crate::Engine::subscribe);
+/// One thing that happened in a run, or in the engine as a whole. Listeners get it from [`Engine::subscribe`](crate::Engine::subscribe);
 /// a slow listener loses the oldest events and holds nobody up.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The run.
-    pub run: String,
+    /// The run; `None` where it concerns the engine: a breaker moved, an agent is back, an objective is missed.
+    pub run: Option<String>,
     /// What happened.
     pub kind: EventKind,
+}
+
+/// Where an engine's events go. Clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Events {
+    /// Keeps `buffer` events for a listener that is behind.
+    pub(crate) fn new(buffer: usize) -> Self {
+        Self(broadcast::Sender::new(buffer))
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+
+    pub(crate) fn of_run(&self, run: &RunId, kind: EventKind) {
+        self.send(Some(run.to_string()), kind);
+    }
+
+    pub(crate) fn of_engine(&self, kind: EventKind) {
+        self.send(None, kind);
+    }
+
+    fn send(&self, run: Option<String>, kind: EventKind) {
+        // An error only says that nobody listens.
+        let _ = self.0.send(Event { run, kind });
+    }
 }
 
 /// The kinds of [`Event`].
@@ -154,6 +184,32 @@ pub enum EventKind {
         objective_ms: Option<u64>,
         /// Whether it was met.
         verdict: RtoVerdict,
+        /// From the first failure to the opening, in milliseconds, where it is known.
+        #[serde(default)]
+        detect_ms: Option<u64>,
+        /// From opening to the first success, in milliseconds, where it is known.
+        #[serde(default)]
+        resume_ms: Option<u64>,
+    },
+    /// An agent that is away may miss its objective: most of it has passed, or the next probe is due only after it.
+    ObjectiveAtRisk {
+        /// The agent.
+        agent: String,
+        /// How long it has been away, in milliseconds.
+        away_ms: u64,
+        /// The objective, in milliseconds.
+        objective_ms: u64,
+        /// When the next probe is due, in milliseconds from now.
+        probe_in_ms: u64,
+    },
+    /// An agent has been away for longer than its objective, and still is.
+    ObjectiveBreached {
+        /// The agent.
+        agent: String,
+        /// How long it has been away, in milliseconds.
+        away_ms: u64,
+        /// The objective, in milliseconds.
+        objective_ms: u64,
     },
     /// The store does not answer; the commit is repeated.
     StoreAway {
@@ -193,6 +249,11 @@ impl EventKind {
         }
     }
 
+    /// Whether the engine tells it, once, rather than each run that it concerns.
+    pub(crate) fn is_of_engine(&self) -> bool {
+        matches!(self, Self::BreakerMoved { .. } | Self::Recovered { .. })
+    }
+
     /// Whether the event belongs into the journal: what explains the run afterwards does, chatter does not.
     pub(crate) fn is_journaled(&self) -> bool {
         !matches!(
@@ -202,6 +263,8 @@ impl EventKind {
                 | Self::StoreAway { .. }
                 | Self::StoreBack
                 | Self::DurabilityAwaited { .. }
+                | Self::ObjectiveAtRisk { .. }
+                | Self::ObjectiveBreached { .. }
         )
     }
 }

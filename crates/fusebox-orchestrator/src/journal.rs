@@ -35,6 +35,14 @@ impl Changes {
             && self.events.is_empty()
             && self.breakers.is_none()
     }
+
+    /// Whether nothing of it is the run's own doing.
+    pub(crate) fn are_passive(&self) -> bool {
+        self.steps.is_empty()
+            && self.outputs.is_empty()
+            && self.parts.is_empty()
+            && self.events.iter().all(EventKind::is_of_engine)
+    }
 }
 
 /// Why a change was not acknowledged. Nothing of it may be relied on.

@@ -121,7 +121,7 @@ impl Ledger {
 }
 
 /// An outage that lasted exactly as long as the objective meets it.
-fn verdict(away: Duration, objective: Option<Duration>, over: bool) -> RtoVerdict {
+pub(crate) fn verdict(away: Duration, objective: Option<Duration>, over: bool) -> RtoVerdict {
     match objective {
         None => RtoVerdict::Unset,
         Some(objective) if away > objective => RtoVerdict::Breached,

@@ -68,6 +68,7 @@ mod journal;
 mod last_good;
 mod lease;
 mod ledger;
+mod objectives;
 mod owner;
 mod record;
 mod recovery;
@@ -86,6 +87,7 @@ pub use durability::parse_durability;
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
 pub use ledger::{RtoEntry, RtoVerdict};
+pub use objectives::{RtoAccount, RtoOutage};
 pub use record::{
     ApprovalRecord, Decision, EventRecord, HistoryError, JOURNAL_FORMAT, RunHead, RunRecord,
     StepRecord, list_runs, load_events, load_output, load_run,

@@ -239,7 +239,11 @@ impl Run {
             self.absorb_transitions();
             self.route();
             let ready = self.take_ready();
-            self.flush().await?;
+            // What only the breakers did is written with what the run does next: a thousand runs that wait
+            // do not each write it down at once.
+            if !self.changes.are_passive() {
+                self.flush().await?;
+            }
             for (call, turn) in ready {
                 self.spawn(call, turn);
             }
@@ -465,6 +469,8 @@ impl Run {
                     took_ms: millis(recovery.took),
                     objective_ms: recovery.objective.map(millis),
                     verdict: recovery.verdict,
+                    detect_ms: None,
+                    resume_ms: None,
                 });
             }
         }
@@ -497,7 +503,7 @@ impl Run {
         if kind.is_journaled() {
             self.changes.events.push(kind);
         } else {
-            self.shared.emit(&self.id, kind);
+            self.shared.events.of_run(&self.id, kind);
         }
     }
 
@@ -516,8 +522,8 @@ impl Run {
                     self.live(&step).unsure = 0;
                 }
                 // What is shown as done survives a crash that follows.
-                for event in events {
-                    self.shared.emit(&self.id, event);
+                for event in events.into_iter().filter(|event| !event.is_of_engine()) {
+                    self.shared.events.of_run(&self.id, event);
                 }
                 self.keep_good(good).await;
             }

@@ -9,9 +9,9 @@ use fusebox_breaker::{Breaker, Clock, Transition, TransitionQueue};
 use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
-use crate::event::{Event, EventKind};
+use crate::event::{EventKind, Events};
+use crate::objectives::Objectives;
 use crate::recovery::Recovery;
-use crate::run_id::RunId;
 
 /// What all runs of an engine share.
 pub(crate) struct Shared {
@@ -19,7 +19,8 @@ pub(crate) struct Shared {
     pub(crate) members: BTreeMap<String, Member>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) events: Events,
+    pub(crate) objectives: Objectives,
     pub(crate) queue: TransitionQueue,
     pub(crate) transitions: broadcast::Sender<Transition>,
     pub(crate) store_patience: Duration,
@@ -49,19 +50,22 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn emit(&self, run: &RunId, kind: EventKind) {
-        // An error only says that nobody listens.
-        let _ = self.events.send(Event {
-            run: run.to_string(),
-            kind,
-        });
-    }
-
-    /// Hands the breakers' transitions to every run that listens.
+    /// Tells what the breakers did, and hands it to every run.
     pub(crate) fn pump_transitions(&self) {
         let mut moved = false;
         for transition in self.queue.drain() {
             moved = true;
+            let Transition {
+                breaker,
+                from,
+                to,
+                reason,
+                ..
+            } = &transition;
+            let told = EventKind::breaker_moved(breaker, *from, *to, reason);
+            self.events.of_engine(told);
+            self.objectives.record(&transition);
+            // An error only says that no run is there.
             let _ = self.transitions.send(transition);
         }
         if moved {

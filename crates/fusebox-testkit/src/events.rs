@@ -175,7 +175,7 @@ impl fmt::Display for EventLog {
 
 fn line(event: &Event) -> String {
     let kind = serde_json::to_string(&event.kind).expect("events are plain data");
-    format!("{} {kind}", event.run)
+    format!("{} {kind}", event.run.as_deref().unwrap_or("engine"))
 }
 
 fn missed(lost: u64) -> String {

@@ -11,6 +11,8 @@ use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use super::{Engine, EngineError};
+use crate::event::Events;
+use crate::objectives::Objectives;
 use crate::recovery::{Recovery, Settings};
 use crate::resilience::Resilience;
 use crate::retention::DEFAULT_RETENTION;
@@ -209,12 +211,16 @@ impl EngineBuilder {
         }
         let breakers = members.iter();
         let breakers = breakers.map(|(name, member)| (name.clone(), member.breaker.clone()));
+        let events = Events::new(EVENT_BUFFER);
+        let watched = members.values().map(|member: &Member| &member.breaker);
+        let objectives = Objectives::new(watched, &self.clock, &events);
         let shared = Shared {
             store: self.store,
             recovery: Arc::new(Recovery::new(breakers.collect(), self.recovery)),
             members,
             clock: self.clock,
-            events: broadcast::Sender::new(EVENT_BUFFER),
+            events,
+            objectives,
             queue,
             transitions: broadcast::Sender::new(EVENT_BUFFER),
             store_patience: self.store_patience,

@@ -145,18 +145,16 @@ impl Run {
         let step = self.step(&call.step);
         let task = Task::new(self.task_input(&step, call.part));
         let hooks = StepHooks {
+            shared: Arc::clone(&self.shared),
+            agent: agent_of(&step).to_owned(),
             step: call.step.clone(),
             sender: self.sender.clone(),
             timed_out: AtomicBool::new(false),
         };
         let context = self.context(&step, call.part);
-        let (shared, agent, ended) = (
-            Arc::clone(&self.shared),
-            agent_of(&step).to_owned(),
-            call.clone(),
-        );
+        let ended = call.clone();
         let handle = self.tasks.spawn(async move {
-            let result = call::call(&shared.members[&agent], task, context, &hooks).await;
+            let result = call::call(task, context, &hooks).await;
             if let Some(turn) = turn {
                 call::give_back(turn, &result);
             }
@@ -179,7 +177,7 @@ impl Run {
             .with_deadline(self.deadline)
             .with_cancellation(self.settings.cancellation.child_token())
             .with_progress(move |message: &str| {
-                shared.emit(
+                shared.events.of_run(
                     &run,
                     EventKind::StepProgress {
                         step: step.clone(),

@@ -1,5 +1,6 @@
 //! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Message;
 use crate::event::EventKind;
 use crate::recovery::Turn;
-use crate::shared::Member;
+use crate::shared::Shared;
 use crate::time::millis;
 
 /// An agent's answer.
@@ -63,11 +64,11 @@ impl Refused {
 }
 
 pub(super) async fn call(
-    member: &Member,
     task: Task,
     context: Context,
     hooks: &StepHooks,
 ) -> Result<Answered, Refused> {
+    let member = &hooks.shared.members[&hooks.agent];
     match member.guard.call(task, context, hooks).await {
         Ok(answer) => Ok(Answered {
             output: answer.reply.output,
@@ -125,6 +126,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The run's ear at the policy around an agent.
 pub(super) struct StepHooks {
+    pub(super) shared: Arc<Shared>,
+    pub(super) agent: String,
     pub(super) step: String,
     pub(super) sender: mpsc::UnboundedSender<Message>,
     /// Whether the last attempt had no answer in time.
@@ -157,6 +160,7 @@ impl Hooks for StepHooks {
             CallEvent::AttemptEnded { verdict, .. } => {
                 let timed_out = verdict == Verdict::Failure(FailureKind::TimedOut);
                 self.timed_out.store(timed_out, Ordering::Relaxed);
+                self.shared.objectives.attempt(&self.agent, verdict);
             }
             CallEvent::Retrying { number, after } => {
                 let retrying = EventKind::StepRetrying {

@@ -49,7 +49,7 @@ impl Run {
                 status: ending.status,
                 reason: ending.reason.clone(),
             };
-            self.shared.emit(&self.id, ended);
+            self.shared.events.of_run(&self.id, ended);
         }
         self.report(ending)
     }

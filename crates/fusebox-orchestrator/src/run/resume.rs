@@ -61,6 +61,7 @@ impl Run {
                 if let Some(away) = saved.away_ms.filter(|_| breaker.state() != State::Closed) {
                     let away = Duration::from_millis(away) + elapsed;
                     self.ledger.carry(agent, away, self.shared.clock.now());
+                    self.shared.objectives.carry(agent, away);
                 }
             }
         }
