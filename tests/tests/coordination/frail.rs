@@ -56,6 +56,12 @@ impl Frail {
         self.seen.lock().unwrap().back_at = Some(Instant::now());
     }
 
+    /// Whether no call can still be out that began during the outage.
+    pub(crate) fn is_well(&self) -> bool {
+        let back = self.seen.lock().unwrap().back_at;
+        back.is_some_and(|back| back.elapsed() > TAKES)
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
     }

@@ -63,6 +63,7 @@ async fn recovery(world: &World, setup: Setup<'_>) -> RtoVerdict {
                 took_ms,
                 objective_ms,
                 verdict,
+                ..
             } = &record.event
             {
                 assert_eq!(agent, OPTIMIZATION, "nobody else was away\n{journal}");

@@ -23,7 +23,8 @@ pub(super) struct Pass {
 pub(super) struct Board {
     settings: Settings,
     lines: BTreeMap<String, Line>,
-    next: u64,
+    /// Numbers given so far, to places and epochs.
+    numbers: u64,
 }
 
 /// A call that joins a line.
@@ -45,7 +46,7 @@ impl Board {
         Self {
             settings,
             lines: BTreeMap::new(),
-            next: 0,
+            numbers: 0,
         }
     }
 
@@ -54,17 +55,18 @@ impl Board {
         call: Joining<'_>,
         upstream: impl Iterator<Item = &'a str>,
     ) -> Place {
-        self.next += 1;
+        self.numbers += 1;
+        let number = self.numbers;
         let place = Place {
             tries: call.tries,
             deadline: call.deadline,
-            number: self.next,
+            number,
         };
         let limit = self.settings.limit(call.bulkhead);
         let line = self
             .lines
             .entry(call.agent.to_owned())
-            .or_insert_with(|| Line::new(call.probes as usize, limit));
+            .or_insert_with(|| Line::new(number, call.probes as usize, limit));
         for agent in upstream.filter(|agent| *agent != call.agent) {
             if !line.upstream.contains(agent) {
                 line.upstream.insert(agent.to_owned());
@@ -104,7 +106,8 @@ impl Board {
         let Some(line) = self.lines.get_mut(agent) else {
             return Ok(None);
         };
-        if line.admit(look) {
+        self.numbers += 1;
+        if line.admit(look, self.numbers) {
             Ok(Some(line.epoch()))
         } else {
             Err(line.waiting.len())
@@ -131,7 +134,8 @@ impl Board {
         let mut views = BTreeMap::new();
         for (agent, line) in &mut self.lines {
             let look = look(agent);
-            line.observe(look);
+            self.numbers += 1;
+            line.observe(look, self.numbers);
             let view = View {
                 is_back: look.availability == Availability::Ready,
                 turn: line.consider(look, now),

@@ -52,8 +52,9 @@ pub(super) struct Line {
     window: usize,
     /// Calls out now.
     out: usize,
-    /// Which openings of the breaker the calls out belong to. What was let go before the last one does not count any
-    /// more: the breaker has stopped listening to it.
+    /// To what the calls out belong. It changes with each opening of the breaker, and so does what counts as out: to
+    /// what was let go before, the breaker does not listen any more. Other for every line, so that a call of one
+    /// that is gone means nothing to the next.
     epoch: u64,
     probes: usize,
     limit: usize,
@@ -67,13 +68,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(probes: usize, limit: usize) -> Self {
+    pub(super) fn new(epoch: u64, probes: usize, limit: usize) -> Self {
         Self {
             waiting: BTreeMap::new(),
             upstream: BTreeSet::new(),
             window: probes,
             out: 0,
-            epoch: 0,
+            epoch,
             probes,
             limit: limit.max(probes),
             put_off: None,
@@ -102,10 +103,10 @@ impl Line {
         allowed.saturating_sub(self.out)
     }
 
-    /// Takes in how the breaker is now.
-    pub(super) fn observe(&mut self, look: Look) {
+    /// Takes in how the breaker is now. `epoch` is one that no line has had.
+    pub(super) fn observe(&mut self, look: Look, epoch: u64) {
         if look.is_open && (self.out > 0 || self.window > self.probes) {
-            self.epoch += 1;
+            self.epoch = epoch;
             self.out = 0;
             self.window = self.probes;
         }
@@ -146,8 +147,8 @@ impl Line {
     }
 
     /// Lets a newcomer past the line, where it is empty and there is room.
-    pub(super) fn admit(&mut self, look: Look) -> bool {
-        self.observe(look);
+    pub(super) fn admit(&mut self, look: Look, epoch: u64) -> bool {
+        self.observe(look, epoch);
         let admitted = self.waiting.is_empty() && self.room(look) > 0;
         self.out += usize::from(admitted);
         admitted
