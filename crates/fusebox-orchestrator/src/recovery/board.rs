@@ -211,7 +211,7 @@ impl Board {
         let away: Vec<&String> = ups.filter(|up| !views[*up].is_back).collect();
         let is_tried =
             |up: &&String| self.lines[*up].is_out() || matches!(views[*up].turn, Move::Go(_));
-        let is_held = away.iter().any(|up| is_tried(up));
+        let is_held = away.iter().any(is_tried);
         let failed_until = away.iter().find_map(|up| match views[*up].turn {
             Move::At(due) => Some(due),
             _ => None,
