@@ -37,7 +37,8 @@ pub use builder::{HttpAgentBuilder, HttpMethod};
 ///
 /// # Errors
 ///
-/// What an answer means is [`verdict`](crate::verdict). Beside it:
+/// What an answer that is no 2xx means is [`verdict`](crate::verdict); a 2xx is the reply, whatever
+/// its body says. Beside it:
 ///
 /// | what happened | kind | may have run | retryable |
 /// |---|---|---|---|

@@ -6,6 +6,9 @@
 //!   its standard output. The program and everything it started is killed at the deadline, and
 //!   also dies with the process that runs the agent, even if that is killed with SIGKILL, once
 //!   its `main` begins with [`enter_shim_if_asked`].
+//! - `http`: [`HttpAgent`] is a service that takes and gives JSON, over HTTP/1.1 or 2.
+//! - `openai`: [`OpenAiAgent`] is a language model behind an API like that of OpenAI: streams, tool
+//!   calls, JSON that fits a schema, tokens and money told to budgets.
 //!
 #![cfg_attr(all(feature = "command", unix), doc = "```")]
 #![cfg_attr(not(all(feature = "command", unix)), doc = "```ignore")]
@@ -22,6 +25,9 @@
 //! # }
 //! ```
 //!
+//! What an answer over HTTP means is a function without side effects, [`verdict`]: for gateways and
+//! clients of one's own.
+//!
 //! # What it leaves to others
 //!
 //! Endpoints neither retry nor break circuits, and check no schema: that is the guard of
@@ -33,6 +39,9 @@ mod command;
 #[cfg(feature = "http")]
 mod http;
 
+#[cfg(feature = "openai")]
+mod openai;
+
 #[cfg(feature = "http")]
 mod web;
 
@@ -43,6 +52,8 @@ mod mcp;
 pub use command::{CommandAgent, OutputFormat, UnreadableOutput, enter_shim_if_asked};
 #[cfg(feature = "http")]
 pub use http::{HttpAgent, HttpAgentBuilder, HttpMethod};
+#[cfg(feature = "openai")]
+pub use openai::{OpenAiAgent, OpenAiAgentBuilder, Price, Tool};
 #[cfg(feature = "http")]
 pub use web::{
     MAX_HINT, Phase, Redirects, Refusal, Secret, SetupError, WireError, WireLimits, retry_hint,

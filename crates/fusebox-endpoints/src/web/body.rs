@@ -57,6 +57,12 @@ impl Body {
         })
     }
 
+    /// Adds time that the reader of the answer took to the total limit: it is not the sender's.
+    #[cfg(feature = "openai")]
+    pub(crate) fn pardon(&mut self, waited: Duration) {
+        self.total = self.total.checked_add(waited).unwrap_or(self.total);
+    }
+
     /// The next bytes, `None` at the end.
     ///
     /// # Errors

@@ -95,8 +95,7 @@ impl Client {
         let started = Instant::now();
         let limits = &self.limits;
         let total = later(started, limits.total);
-        let headers_by =
-            later(started, limits.connect.saturating_add(limits.first_byte)).min(total);
+        let headers_by = later(started, limits.first_byte).min(total);
         let mut sending = self
             .http
             .request(request.method, request.to.url().clone())

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// | limit | default | counts |
 /// |---|---|---|
 /// | `connect` | 10 s | name resolution, TCP and TLS together |
-/// | `first_byte` | 60 s | from the connection to the last header of the answer |
+/// | `first_byte` | 60 s | from the start to the last header of the answer; the connection is part of it |
 /// | `first_token` | 60 s | from the headers to the first piece of an answer in pieces |
 /// | `idle` | 30 s | between two reads of the answer; a comment of a stream is one |
 /// | `total` | 10 min | everything; bounds an answer that trickles |
@@ -19,9 +19,9 @@ use std::time::Duration;
 pub struct WireLimits {
     /// To have a connection.
     pub connect: Duration,
-    /// From there to have all headers.
+    /// To have all headers, the connection included.
     pub first_byte: Duration,
-    /// From there to have the first piece, of an answer in pieces.
+    /// From the headers to the first piece, of an answer in pieces.
     pub first_token: Duration,
     /// Between two reads.
     pub idle: Duration,
@@ -52,7 +52,7 @@ impl WireLimits {
         self
     }
 
-    /// Replaces the time from the connection to the headers.
+    /// Replaces the time to have all headers.
     #[must_use]
     pub fn with_first_byte(mut self, limit: Duration) -> Self {
         self.first_byte = limit;
