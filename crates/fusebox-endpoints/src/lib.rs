@@ -62,4 +62,4 @@ pub use web::{
 #[cfg(all(feature = "mcp", unix))]
 pub use mcp::McpStdio;
 #[cfg(feature = "mcp")]
-pub use mcp::{InvalidMcpUrl, McpHttp, McpLimits, McpServer, McpTool, McpTransport, ToolErrors};
+pub use mcp::{McpHttp, McpLimits, McpServer, McpTool, McpTransport, ToolErrors};

@@ -19,7 +19,7 @@ use fusebox_agent::{Agent, AgentError, Context, Description, ErrorKind, Reply, T
 use rmcp::model::{CallToolRequestParams, RequestMetaObject};
 use serde_json::Value;
 
-pub use self::http::{InvalidMcpUrl, McpHttp};
+pub use self::http::McpHttp;
 pub use self::limits::McpLimits;
 pub use self::output::ToolErrors;
 pub use self::server::{McpServer, McpTransport};
@@ -201,15 +201,6 @@ impl fmt::Debug for McpTool {
             .field("tool", &self.tool)
             .field("errors", &self.errors)
             .finish_non_exhaustive()
-    }
-}
-
-/// What stands for a secret in `Debug` output.
-struct Redacted;
-
-impl fmt::Debug for Redacted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
     }
 }
 

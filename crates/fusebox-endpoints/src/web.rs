@@ -16,6 +16,8 @@ pub use secret::Secret;
 pub use verdict::{Refusal, verdict};
 
 pub(crate) use body::Body;
+#[cfg(feature = "mcp")]
+pub(crate) use client::tls;
 pub(crate) use client::{Client, ClientSetup, Request};
 pub(crate) use destination::Destination;
 pub(crate) use error::Failure;

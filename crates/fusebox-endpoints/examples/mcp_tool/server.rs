@@ -167,10 +167,9 @@ fn text(given: &Map<String, Value>) -> String {
         .to_owned()
 }
 
+/// What a good program would not print.
 fn secret() -> String {
-    std::env::var("MCP_SECRET")
-        .map(|secret| format!("of {} bytes", secret.len()))
-        .unwrap_or_default()
+    std::env::var("MCP_SECRET").unwrap_or_default()
 }
 
 /// Keeps a file open for as long as the program lives, and says so in it.

@@ -1,10 +1,10 @@
 //! What a failed call means: whose fault it is, and whether it may have run.
 
 use std::error::Error;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use fusebox_agent::AgentError;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use rmcp::model::{ErrorCode, ErrorData};
 use rmcp::service::{ClientInitializeError, ServiceError};
 use rmcp::transport::DynamicTransportError;
@@ -12,6 +12,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use super::connection::{CallError, End};
 use super::output::shortened;
+use crate::web::retry_hint;
 
 /// The error of a call whose connection could not be made.
 pub(super) fn not_connected(
@@ -58,7 +59,7 @@ pub(super) fn connect_timed_out(server: &str, limit: Duration) -> AgentError {
 }
 
 /// The error of a call for which the server could not even be started.
-pub(super) fn not_started(server: &str, error: io::Error) -> AgentError {
+pub(super) fn not_started(server: &str, error: impl Error + Send + Sync + 'static) -> AgentError {
     unavailable(server, &format!("it cannot be started: {error}"))
         .may_have_run(false)
         .with_source(error)
@@ -131,7 +132,7 @@ fn transport(server: &str, error: &DynamicTransportError) -> AgentError {
     };
     match error {
         StreamableHttpError::HttpStatus(status) => {
-            let hint = status.retry_after.as_deref().and_then(retry_after);
+            let hint = status.retry_after.as_deref().and_then(hint);
             let error = match status.status {
                 429 => AgentError::rate_limited(hint).with_message(format!(
                     "mcp server `{server}` answered HTTP 429, too many requests"
@@ -203,13 +204,8 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 's
     Some(cause)
 }
 
-/// Seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(value: &str) -> Option<Duration> {
-    match value.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = httpdate::parse_http_date(value).ok()?;
-            Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-        }
-    }
+fn hint(retry_after: &str) -> Option<Duration> {
+    let value = HeaderValue::from_str(retry_after).ok()?;
+    let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+    retry_hint(&headers, SystemTime::now())
 }

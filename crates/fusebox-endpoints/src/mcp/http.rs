@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Client;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::common::client_side_sse::SseRetryPolicy;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 
-use super::Redacted;
+use crate::web::{ClientSetup, Destination, Secret, SetupError, tls};
 
 /// Bytes of the body of a refusal that are read.
 const MAX_REFUSAL: usize = 4 * 1024;
@@ -26,112 +23,105 @@ const CONNECT: Duration = Duration::from_secs(5);
 ///
 /// Redirects are not followed, and nothing is sent twice but what the server refused unread
 /// because its session was over (HTTP 404). A stream of answers that breaks is not resumed: the
-/// call fails.
+/// call fails. Proxies of the environment are not used.
 #[derive(Clone)]
 pub struct McpHttp {
-    url: Url,
-    token: Option<String>,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    to: Destination,
+    token: Option<Secret>,
+    headers: Vec<(HeaderName, Secret)>,
 }
-
-/// A URL or header that no request can have. Its text shows neither: they may hold a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidMcpUrl(&'static str);
 
 impl McpHttp {
     /// A server at `url`.
     ///
     /// # Errors
-    /// If it is not an absolute URL of the scheme `http` or `https`, or holds a user name or a
+    /// If it is not a URL with scheme `http` or `https` and a host, or if it holds a user or a
     /// password: give those as a token or a header, which are kept out of errors.
-    pub fn try_new(url: &str) -> Result<Self, InvalidMcpUrl> {
-        let url = Url::parse(url).map_err(|_| InvalidMcpUrl("the url cannot be read"))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(InvalidMcpUrl(
-                "the url is not one of http or https, with a host",
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(InvalidMcpUrl(
-                "the url holds credentials, give them as a token or a header",
-            ));
-        }
+    pub fn try_new(url: &str) -> Result<Self, SetupError> {
         Ok(Self {
-            url,
+            to: Destination::parse(url)?,
             token: None,
             headers: Vec::new(),
         })
     }
 
-    /// Sets the bearer token sent with every request. Never shows in `Debug` output or errors.
+    /// Sets the bearer token sent with every request.
     #[must_use]
-    pub fn with_token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
+    pub fn with_token(mut self, token: Secret) -> Self {
+        self.token = Some(token);
         self
     }
 
-    /// Adds a header to every request. Its value never shows in `Debug` output or errors.
+    /// Adds a header to every request.
     ///
     /// # Errors
-    /// If no request can have a header of this name or value.
-    pub fn try_with_header(mut self, name: &str, value: &str) -> Result<Self, InvalidMcpUrl> {
-        let name = name.parse();
-        let name = name.map_err(|_| {
-            InvalidMcpUrl("the name of a header has a character that none may have")
-        })?;
-        let value = HeaderValue::from_str(value);
-        let mut value = value.map_err(|_| {
-            InvalidMcpUrl("the value of a header has a character that none may have")
-        })?;
-        value.set_sensitive(true);
-        self.headers.push((name, value));
+    /// If no request can have a header of this name, or of this value, which is not shown.
+    pub fn try_with_header(mut self, name: &str, value: Secret) -> Result<Self, SetupError> {
+        let unfit = |what: &str| {
+            let why = "holds a character that no header may hold";
+            SetupError::new(format!(
+                "the {what} of header `{}` {why}",
+                name.escape_debug()
+            ))
+        };
+        let header = name.parse().map_err(|_| unfit("name"))?;
+        HeaderValue::from_str(value.expose()).map_err(|_| unfit("value"))?;
+        self.headers.push((header, value));
         Ok(self)
+    }
+
+    /// What the server may repeat, and nobody should see.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let headers = self.headers.iter().map(|(_, value)| value.expose());
+        let token = self.token.iter().map(Secret::expose);
+        let query = self.to.query_values();
+        headers
+            .chain(token)
+            .map(str::to_owned)
+            .chain(query)
+            .collect()
     }
 
     pub(super) fn transport(
         &self,
         message_bytes: usize,
-    ) -> io::Result<StreamableHttpClientTransport<Client>> {
-        let mut config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str());
+    ) -> Result<StreamableHttpClientTransport<Client>, SetupError> {
+        let mut config = StreamableHttpClientTransportConfig::with_uri(self.to.url().as_str());
         config.retry_config = Arc::new(Never);
         config.max_sse_event_size = message_bytes;
         config.max_json_response_size = message_bytes;
         config.max_error_response_size = MAX_REFUSAL;
-        config.auth_header.clone_from(&self.token);
-        config.custom_headers = self.headers.iter().cloned().collect::<HashMap<_, _>>();
-        let client = client().map_err(io::Error::other)?;
+        config.auth_header = self.token.as_ref().map(|token| token.expose().to_owned());
+        config.custom_headers = self.header_map();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls(&ClientSetup::default(), &self.to)?)
+            .connect_timeout(CONNECT)
+            // One could lead to where only this machine may go.
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .build()
+            .map_err(|_| SetupError::new("no HTTP client can be made"))?;
         Ok(StreamableHttpClientTransport::with_client(client, config))
     }
-}
 
-/// A client that follows no redirect: one could lead to where only this machine may go.
-fn client() -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT);
-    Ok(client.build()?)
+    fn header_map(&self) -> HashMap<HeaderName, HeaderValue> {
+        let headers = self.headers.iter().filter_map(|(name, value)| {
+            let mut value = HeaderValue::from_str(value.expose()).ok()?;
+            value.set_sensitive(true);
+            Some((name.clone(), value))
+        });
+        headers.collect()
+    }
 }
 
 impl fmt::Debug for McpHttp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.url.clone();
-        shown.set_query(self.url.query().map(|_| "redacted"));
-        let headers: Vec<_> = self
-            .headers
-            .iter()
-            .map(|(name, _)| (name, Redacted))
-            .collect();
         f.debug_struct("McpHttp")
-            .field("url", &shown.as_str())
-            .field("token", &self.token.as_ref().map(|_| Redacted))
-            .field("headers", &headers)
+            .field("url", &self.to)
+            .field("token", &self.token)
+            .field("headers", &self.headers)
             .finish()
     }
 }

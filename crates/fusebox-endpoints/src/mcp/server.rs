@@ -11,13 +11,14 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
 
 use super::McpTool;
-use super::connection::{Connection, Fate};
+use super::connection::{CallError, Connection, Fate};
 use super::error;
 use super::http::McpHttp;
 use super::limits::McpLimits;
 use super::restart::Restart;
 #[cfg(unix)]
 use super::stdio::McpStdio;
+use crate::web::Scrubber;
 
 /// How a server is reached.
 #[derive(Debug, Clone)]
@@ -34,6 +35,17 @@ pub enum McpTransport {
 impl From<McpStdio> for McpTransport {
     fn from(stdio: McpStdio) -> Self {
         Self::Stdio(stdio)
+    }
+}
+
+impl McpTransport {
+    /// What errors must not show, though the server may say it.
+    fn secrets(&self) -> Scrubber {
+        match self {
+            #[cfg(unix)]
+            Self::Stdio(stdio) => Scrubber::new(stdio.secrets()),
+            Self::Http(http) => Scrubber::new(http.secrets().iter().map(String::as_str)),
+        }
     }
 }
 
@@ -71,6 +83,7 @@ pub struct McpServer {
 struct Inner {
     name: Arc<str>,
     transport: McpTransport,
+    secrets: Scrubber,
     limits: McpLimits,
     state: Arc<Mutex<State>>,
     /// The open connection, to be doubted without waiting for the lock.
@@ -99,9 +112,11 @@ impl McpServer {
         transport: impl Into<McpTransport>,
         limits: McpLimits,
     ) -> Self {
+        let transport = transport.into();
         let inner = Inner {
             name: name.into(),
-            transport: transport.into(),
+            secrets: transport.secrets(),
+            transport,
             limits,
             state: Arc::default(),
             current: std::sync::Mutex::default(),
@@ -137,7 +152,7 @@ impl McpServer {
         let listed = async {
             let connection = self.connection().await?;
             let tools = connection.tools().await;
-            tools.map_err(|failed| error::not_answered(self.name(), &failed))
+            tools.map_err(|failed| self.inner.not_answered(&failed))
         };
         let tools = tokio::select! {
             biased;
@@ -162,7 +177,7 @@ impl McpServer {
             Ok(CallToolResponse::Complete(result)) => Ok(result),
             Ok(CallToolResponse::InputRequired(_)) => Err(error::asks_back("input")),
             Ok(_) => Err(error::asks_back("patience, by way of a task")),
-            Err(failed) => Err(error::not_answered(self.name(), &failed)),
+            Err(failed) => Err(self.inner.not_answered(&failed)),
         }
     }
 
@@ -236,7 +251,7 @@ impl Inner {
         if let Some(dead) = self.current() {
             let at = dead.fate.at().unwrap_or(now);
             state.restart.ended(dead.since, at, &self.limits);
-            state.last = error::how_it_ended(dead.fate.end());
+            state.last = self.secrets.scrub(&error::how_it_ended(dead.fate.end()));
             self.replace(None);
         }
         if let Some(wait) = state.restart.wait(now) {
@@ -278,7 +293,17 @@ impl Inner {
                 Connection::open(transport, fate.clone()).await
             }
         };
-        opened.map_err(|error| error::not_connected(&self.name, &error, fate.end()))
+        opened
+            .map_err(|failed| self.scrubbed(error::not_connected(&self.name, &failed, fate.end())))
+    }
+
+    fn not_answered(&self, failed: &CallError) -> AgentError {
+        self.scrubbed(error::not_answered(&self.name, failed))
+    }
+
+    fn scrubbed(&self, error: AgentError) -> AgentError {
+        let message = self.secrets.scrub(&error.message);
+        error.with_message(message)
     }
 }
 

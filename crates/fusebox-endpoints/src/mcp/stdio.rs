@@ -19,9 +19,12 @@ use tokio::time::timeout;
 use super::connection::{End, Fate};
 use super::lines::{Lines, Unreadable};
 use crate::command::serving::{Pipes, Serving, own_supervisor};
+use crate::web::Secret;
 
 /// How long the program's end is awaited after that of its output, and the other way round.
 const GRACE: Duration = Duration::from_secs(1);
+/// Values of the environment that are shorter are words like `true`, which errors may need.
+const SHORTEST_SECRET: usize = 8;
 /// Lines of standard error that an error message carries, and the bytes of each.
 const LAST_LINES: usize = 4;
 const LINE_BYTES: usize = 200;
@@ -73,7 +76,8 @@ impl McpStdio {
     }
 
     /// Adds a variable to the environment of the program, which inherits that of this process.
-    /// Values never show in `Debug` output or errors.
+    /// Values never show in `Debug` output, and those of 8 bytes and more in no error, even if the
+    /// program prints them.
     #[must_use]
     pub fn with_env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((key.into(), value.into()));
@@ -87,6 +91,12 @@ impl McpStdio {
     pub fn with_supervisor(mut self, executable: impl Into<PathBuf>) -> Self {
         self.supervisor = Some(executable.into());
         self
+    }
+
+    /// What the program may repeat, and nobody should see.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let values = self.env.iter().filter_map(|(_, value)| value.to_str());
+        values.filter(|value| value.len() >= SHORTEST_SECRET)
     }
 
     /// Starts the program.
@@ -112,7 +122,7 @@ impl fmt::Debug for McpStdio {
         let env: Vec<_> = self
             .env
             .iter()
-            .map(|(key, _)| (key, super::Redacted))
+            .map(|(key, _)| (key, Secret::new("")))
             .collect();
         f.debug_struct("McpStdio")
             .field("program", &self.program)

@@ -164,7 +164,7 @@ fn header(name: &str, value: &Secret) -> Result<(HeaderName, HeaderValue), Setup
     Ok((parsed, value))
 }
 
-fn tls(setup: &ClientSetup, to: &Destination) -> Result<ClientConfig, SetupError> {
+pub(crate) fn tls(setup: &ClientSetup, to: &Destination) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -1,6 +1,6 @@
 //! What is secret shows nowhere.
 
-use fusebox_endpoints::{McpHttp, McpServer, McpStdio};
+use fusebox_endpoints::{McpHttp, McpServer, McpStdio, Secret};
 use serde_json::json;
 
 use crate::{call, eager_limits, serve};
@@ -28,14 +28,20 @@ async fn the_environment_of_a_program_shows_nowhere() {
         .with_env("MCP_SECRET", SECRET);
     let text = shown(&McpServer::new("test", dying)).await;
     assert!(
-        !text.contains(SECRET) && text.contains("of 16 bytes"),
+        !text.contains(SECRET) && text.contains("no license for token [redacted]"),
         "{text}"
     );
 }
 
 #[tokio::test]
 async fn token_headers_and_query_show_nowhere() {
-    for answer in [None, Some("401 Who"), Some("500 Broken"), Some("200 OK")] {
+    for answer in [
+        None,
+        Some("401 Who"),
+        Some("500 Broken"),
+        Some("400 Bad"),
+        Some("200 OK"),
+    ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
@@ -58,9 +64,11 @@ async fn token_headers_and_query_show_nowhere() {
             }
         }
         let http = McpHttp::try_new(&format!("http://{address}/mcp?key={SECRET}"));
-        let http = http.expect("the url is good").with_token(SECRET);
         let http = http
-            .try_with_header("x-api-key", SECRET)
+            .expect("the url is good")
+            .with_token(Secret::new(SECRET));
+        let http = http
+            .try_with_header("x-api-key", Secret::new(SECRET))
             .expect("the header is good");
         let text = shown(&McpServer::with_limits("test", http, eager_limits())).await;
         assert!(!text.contains(SECRET), "{answer:?}: {text}");
