@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fusebox_policy::{Budget, Meter, Spend};
@@ -35,9 +36,18 @@ pub struct Context {
     cancellation: CancellationToken,
     artifacts: Option<Arc<Path>>,
     progress: Option<ProgressSink>,
-    pieces: Option<mpsc::Sender<Piece>>,
+    pieces: Option<Pieces>,
     meters: Vec<Meter>,
     budgets: Vec<Budget>,
+}
+
+/// Where pieces go.
+#[derive(Clone)]
+struct Pieces {
+    sender: mpsc::Sender<Piece>,
+    take: u32,
+    /// Shared by all contexts of a call, so that no two tries have one number.
+    last_take: Arc<AtomicU32>,
 }
 
 impl Context {
@@ -112,7 +122,11 @@ impl Context {
     /// receiver ends the call as cancelled, which no breaker is charged for.
     #[must_use]
     pub fn with_pieces(mut self, pieces: mpsc::Sender<Piece>) -> Self {
-        self.pieces = Some(pieces);
+        self.pieces = Some(Pieces {
+            sender: pieces,
+            take: 0,
+            last_take: Arc::default(),
+        });
         self
     }
 
@@ -204,15 +218,15 @@ impl Context {
         let Some(pieces) = &self.pieces else {
             return Ok(());
         };
-        let piece = Piece::new(self.attempt, text);
-        let sent = pieces.send(piece).await;
+        let piece = Piece::new(pieces.take, text);
+        let sent = pieces.sender.send(piece).await;
         sent.map_err(|_| AgentError::cancelled("the reader of the answer went away"))
     }
 
     /// Waits until the reader of the pieces has gone; for ever without one.
     pub async fn reader_gone(&self) -> AgentError {
         match &self.pieces {
-            Some(pieces) => pieces.closed().await,
+            Some(pieces) => pieces.sender.closed().await,
             None => std::future::pending().await,
         }
         AgentError::cancelled("the reader of the answer went away")
@@ -224,6 +238,20 @@ impl Context {
         for meter in &self.meters {
             meter.record(spend);
         }
+    }
+
+    /// The context of one more try: pieces of it are told from those before.
+    pub(crate) fn next_take(mut self) -> Self {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.take = pieces.last_take.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        self
+    }
+
+    /// Without budgets: for whom they are reserved already.
+    pub(crate) fn without_budgets(mut self) -> Self {
+        self.budgets.clear();
+        self
     }
 
     /// The budgets that came with the call.

@@ -177,7 +177,11 @@ impl Guard {
             attempts: 0,
         })?;
         let call = self.describe_call(task, cx);
-        let metered = cx.clone().with_meter(call.meter().clone());
+        // The policy reserves in the budgets; a guard inside the agent must not do so again.
+        let metered = cx
+            .clone()
+            .without_budgets()
+            .with_meter(call.meter().clone());
         let started = AtomicU32::new(0);
         let attempt = |attempt: Attempt| {
             started.store(attempt.number, Ordering::Relaxed);
@@ -285,7 +289,8 @@ async fn call_once(
         .clone()
         .with_attempt(number)
         .with_deadline(deadline)
-        .with_cancellation(token);
+        .with_cancellation(token)
+        .next_take();
     agent.call(task, &cx).await
 }
 

@@ -2,23 +2,23 @@
 
 /// A piece of an answer, on its way before the answer is whole.
 ///
-/// Nothing has checked it yet, and the attempt it belongs to may still fail; the next attempt then
-/// begins from the start. Only the [`Reply`](crate::Reply) counts.
+/// Nothing has checked it yet, and the try it belongs to may still fail; the next one, of the same
+/// agent or another, then begins from the start. Only the [`Reply`](crate::Reply) counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Piece {
-    /// The attempt it belongs to; the first is 1. A higher one makes the pieces before it void.
-    pub attempt: u32,
-    /// The text to append to what the attempt has brought so far.
+    /// The try it belongs to. A higher one makes the pieces before it void; some are skipped.
+    pub take: u32,
+    /// The text to append to what the try has brought so far.
     pub text: String,
 }
 
 impl Piece {
-    /// A piece of an attempt's answer.
+    /// A piece of an answer.
     #[must_use]
-    pub fn new(attempt: u32, text: impl Into<String>) -> Self {
+    pub fn new(take: u32, text: impl Into<String>) -> Self {
         Self {
-            attempt,
+            take,
             text: text.into(),
         }
     }

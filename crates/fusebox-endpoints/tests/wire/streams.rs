@@ -42,7 +42,7 @@ async fn pieces_make_an_answer_and_its_usage_is_settled() {
     let (sender, mut pieces) = mpsc::channel(8);
     let meter = Meter::new();
     let cx = context()
-        .with_attempt(3)
+        
         .with_pieces(sender)
         .with_meter(meter.clone());
     let reply = ask(model(&server), &cx).await.expect("an answer");
@@ -53,8 +53,8 @@ async fn pieces_make_an_answer_and_its_usage_is_settled() {
     assert_eq!(reply.output, expected);
     assert_eq!(meter.total(), Spend::new(30, 40));
     drop(cx);
-    assert_eq!(pieces.recv().await, Some(Piece::new(3, "hel")));
-    assert_eq!(pieces.recv().await, Some(Piece::new(3, "lo")));
+    assert_eq!(pieces.recv().await, Some(Piece::new(0, "hel")));
+    assert_eq!(pieces.recv().await, Some(Piece::new(0, "lo")));
     assert_eq!(pieces.recv().await, None);
     let request = &server.requests()[0];
     assert!(
