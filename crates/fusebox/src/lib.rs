@@ -86,16 +86,21 @@
 //! | [`policy`] | `fusebox-policy` | fallback, budgets, retry, rate limit, bulkhead, time-outs around a breaker |
 //! | [`state`] | `fusebox-state` | where runs are kept |
 //! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
-//! | `endpoints` | `fusebox-endpoints` | agents outside the process (feature `command`) |
+//! | `endpoints` | `fusebox-endpoints` | agents outside the process (features `command`, `http`, `mcp`, `openai`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
-//! `metrics`, `prometheus`, `rate-limit`.
+//! `http`, `mcp`, `openai` (agents outside the process), `metrics`, `prometheus`, `rate-limit`.
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;
-#[cfg(feature = "command")]
+#[cfg(any(
+    feature = "command",
+    feature = "http",
+    feature = "mcp",
+    feature = "openai"
+))]
 pub use fusebox_endpoints as endpoints;
 #[cfg(feature = "metrics")]
 pub use fusebox_metrics as metrics;
