@@ -110,7 +110,7 @@ impl Pinned {
     }
 }
 
-fn check(file: &Path, sha256: &str) -> Result<()> {
+pub(crate) fn check(file: &Path, sha256: &str) -> Result<()> {
     let bytes = fs::read(file).context("cannot read the download")?;
     let found = hex(&Sha256::digest(&bytes));
     ensure!(

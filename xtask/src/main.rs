@@ -22,6 +22,7 @@ mod fuzz;
 mod instructions;
 mod layers;
 mod lint;
+mod llm;
 mod loom;
 mod model;
 mod pins;
@@ -44,7 +45,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 20] = [
+const VERBS: [Verb; 21] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -142,6 +143,12 @@ const VERBS: [Verb; 20] = [
         "[FILTER... | --update]",
         "what the state stores answer and keep under faults",
         chaos::main,
+    ),
+    (
+        "llm",
+        "[NAME... | --example ARGS | --serve]",
+        "agents against a small real model, fetched and built once",
+        llm::main,
     ),
     (
         "fuzz",
