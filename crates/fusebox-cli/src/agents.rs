@@ -8,6 +8,7 @@ use fusebox::endpoints::{CommandAgent, OutputFormat};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, CommandSpec, WorkflowFile};
 use serde_json::Value;
 
+use crate::endpoints;
 use crate::execution_log::{ExecutionLog, LoggedAgent};
 use crate::failure::Failure;
 use crate::review;
@@ -123,6 +124,10 @@ pub(crate) fn make(
         }
         AgentKind::Rust { function } => review::agent(function, &spec.name, schema)
             .expect("functions were checked with the file"),
+        AgentKind::Http(http) => Arc::new(endpoints::http(&spec.name, http, schema, directory)?),
+        AgentKind::OpenAi(model) => {
+            Arc::new(endpoints::openai(&spec.name, model, schema, directory)?)
+        }
         _ => {
             return Err(Failure::misuse(format!(
                 "agent `{}` is of a kind this program does not know",

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fusebox::agent::Order;
 use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
-use fusebox::orchestrator::file::WorkflowFile;
-use fusebox::orchestrator::{Event, load_run};
-use fusebox::{Engine, RunId, RunOptions, RunReport};
+use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
+use fusebox::orchestrator::{EngineBuilder, Event, load_run};
+use fusebox::{Description, Engine, RunId, RunOptions, RunReport};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
@@ -142,8 +143,7 @@ impl Job<'_> {
             builder = builder.min_durability(minimum);
         }
         for spec in self.file.agents.values() {
-            let agent = agents::make(spec, &self.source.directory, &self.input, wrapping)?;
-            builder = builder.shared_agent(agent, spec.resilience.clone());
+            builder = self.add(builder, spec, wrapping)?;
             if let Some(fallback) = &spec.fallback {
                 let fallback = &self.file.agents[fallback];
                 let agent = agents::make(fallback, &self.source.directory, &self.input, wrapping)?;
@@ -151,6 +151,29 @@ impl Job<'_> {
             }
         }
         Ok(builder.build()?)
+    }
+
+    /// Adds an agent, which is one out of others or is made.
+    fn add(
+        &self,
+        builder: EngineBuilder,
+        spec: &AgentSpec,
+        wrapping: &Wrapping,
+    ) -> Result<EngineBuilder, Failure> {
+        let resilience = spec.resilience.clone();
+        let AgentKind::Failover(failover) = &spec.kind else {
+            let agent = agents::make(spec, &self.source.directory, &self.input, wrapping)?;
+            return Ok(builder.shared_agent(agent, resilience));
+        };
+        let mut description = Description::new(&spec.name, "failover");
+        if let Some(schema) = &spec.output_schema {
+            description = description.with_output_schema(schema.clone());
+        }
+        let order = match &failover.weights {
+            Some(weights) => Order::Weighted(weights.clone()),
+            None => Order::Listed,
+        };
+        Ok(builder.failover(description, &failover.targets, order, resilience))
     }
 
     fn options(&self, artifacts: PathBuf) -> RunOptions {

@@ -6,6 +6,7 @@ mod agents;
 mod approve;
 mod args;
 mod check;
+mod endpoints;
 mod execute;
 mod execution_log;
 mod failure;

@@ -3,6 +3,8 @@
 mod agent;
 mod condition;
 mod diagnostic;
+mod endpoint;
+mod foreign;
 mod locate;
 mod raw;
 mod step;
@@ -14,6 +16,9 @@ use toml::Spanned;
 pub use self::agent::{AgentKind, AgentSpec, CommandSpec};
 pub use self::diagnostic::{FileError, FileErrors};
 use self::diagnostic::{Source, suggestion};
+pub use self::endpoint::{
+    FailoverSpec, HttpSpec, OpenAiSpec, PriceSpec, SecretHeader, ToolSpec, UrlSpec, WireSpec,
+};
 use self::locate::locate;
 use self::raw::RawFile;
 use crate::workflow::{Step, Workflow};
@@ -132,17 +137,47 @@ fn agents(
             }
             Err(error) => errors.push(error),
         }
+        let targets = agent.get_ref().targets.as_ref();
+        for target in targets.map_or(&[][..], |targets| targets.get_ref()) {
+            errors.extend(bad_target(source, raw, name.get_ref(), target));
+        }
         let Some(fallback) = &agent.get_ref().fallback else {
             continue;
         };
         if fallback.get_ref() == name.get_ref() {
             let message = format!("agent `{}` is its own fallback", name.get_ref());
             errors.push(source.error(fallback.span(), message, "name another agent"));
+        } else if raw.kind_of(fallback.get_ref()) == Some("failover") {
+            let message = format!("fallback `{}` is a failover", fallback.get_ref());
+            let help = "make this agent one of its targets, or name one of them as the fallback";
+            errors.push(source.error(fallback.span(), message, help));
         } else if !raw.has_agent(fallback.get_ref()) {
             errors.push(unknown_agent(source, raw, fallback, "fallback"));
         }
     }
     specs
+}
+
+/// What is wrong with a target of a failover, if anything is.
+fn bad_target(
+    source: &Source,
+    raw: &RawFile,
+    name: &str,
+    target: &Spanned<String>,
+) -> Option<FileError> {
+    let wanted = target.get_ref();
+    let Some(kind) = raw.kind_of(wanted) else {
+        return Some(unknown_agent(source, raw, target, "failover"));
+    };
+    if wanted == name {
+        let message = format!("agent `{name}` is its own target");
+        return Some(source.error(target.span(), message, "name another agent"));
+    }
+    // Targets of targets could go round in a circle, and say nothing that one list does not.
+    (kind == "failover").then(|| {
+        let message = format!("target `{wanted}` is a failover itself");
+        source.error(target.span(), message, "name its targets here")
+    })
 }
 
 fn unknown_agent(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_agent::{Agent, Guard};
+use fusebox_agent::{Agent, Description, Failover, Guard, Order};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
 use fusebox_policy::{Bulkhead, Policy, Retry, TokioClock};
 use fusebox_state::{Durability, StateStore};
@@ -57,6 +57,7 @@ pub struct EngineBuilder {
     store: Arc<dyn StateStore>,
     agents: Vec<(Arc<dyn Agent>, Resilience)>,
     fallbacks: BTreeMap<String, Arc<dyn Agent>>,
+    failovers: Vec<Alternatives>,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
     store_patience: Duration,
@@ -86,6 +87,7 @@ impl EngineBuilder {
             store,
             agents: Vec::new(),
             fallbacks: BTreeMap::new(),
+            failovers: Vec::new(),
             clock: Arc::new(TokioClock::new()),
             seed: None,
             store_patience: Duration::from_secs(5),
@@ -111,6 +113,24 @@ impl EngineBuilder {
     /// answered so is marked degraded.
     pub fn fallback(mut self, name: impl Into<String>, fallback: Arc<dyn Agent>) -> Self {
         self.fallbacks.insert(name.into(), fallback);
+        self
+    }
+
+    /// Adds an agent that is one out of `targets`, which are agents of this engine: each behind its
+    /// own protection, `resilience` is around all of them. See [`Failover`].
+    pub fn failover(
+        mut self,
+        description: Description,
+        targets: impl IntoIterator<Item: Into<String>>,
+        order: Order,
+        resilience: Resilience,
+    ) -> Self {
+        self.failovers.push(Alternatives {
+            description,
+            targets: targets.into_iter().map(Into::into).collect(),
+            order,
+            resilience,
+        });
         self
     }
 
@@ -186,7 +206,7 @@ impl EngineBuilder {
     /// Puts the guards around the agents.
     ///
     /// # Errors
-    /// Two agents of one name, or a fallback for none.
+    /// Two agents of one name, a fallback for none, or a failover without targets.
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let queue = TransitionQueue::new(1024);
         let mut members = BTreeMap::new();
@@ -202,6 +222,20 @@ impl EngineBuilder {
                 fallback,
                 (&self.clock, &queue, seed),
             );
+            if members.insert(name.clone(), member).is_some() {
+                return Err(EngineError::DuplicateAgent(name));
+            }
+        }
+        let first = members.len();
+        for (index, failover) in std::mem::take(&mut self.failovers).into_iter().enumerate() {
+            let name = failover.description.name.clone();
+            let seed = self
+                .seed
+                .map(|seed| seed.wrapping_add((first + index) as u64));
+            let fallback = self.fallbacks.remove(&name);
+            let agent = failover.agent(&members)?;
+            let around = (&self.clock, &queue, seed);
+            let member = guard(&name, agent, &failover.resilience, fallback, around);
             if members.insert(name.clone(), member).is_some() {
                 return Err(EngineError::DuplicateAgent(name));
             }
@@ -231,6 +265,40 @@ impl EngineBuilder {
         Ok(Engine {
             shared: Arc::new(shared),
         })
+    }
+}
+
+/// An agent that is one out of others, before those have their guards.
+struct Alternatives {
+    description: Description,
+    targets: Vec<String>,
+    order: Order,
+    resilience: Resilience,
+}
+
+impl Alternatives {
+    fn agent(&self, members: &BTreeMap<String, Member>) -> Result<Arc<dyn Agent>, EngineError> {
+        let name = &self.description.name;
+        let guards = self.targets.iter().map(|target| {
+            let member = members.get(target);
+            let member = member.ok_or_else(|| EngineError::UnknownTarget {
+                agent: name.clone(),
+                target: target.clone(),
+            })?;
+            Ok(member.guard.clone())
+        });
+        let guards = guards.collect::<Result<Vec<_>, EngineError>>()?;
+        if guards.is_empty() {
+            return Err(EngineError::NoTarget(name.clone()));
+        }
+        let mut failover = Failover::new(name.clone(), guards).with_order(&self.order);
+        if let Some(schema) = &self.description.input_schema {
+            failover = failover.with_input_schema(schema.clone());
+        }
+        if let Some(schema) = &self.description.output_schema {
+            failover = failover.with_output_schema(schema.clone());
+        }
+        Ok(Arc::new(failover))
     }
 }
 

@@ -28,6 +28,17 @@ pub enum EngineError {
     /// A fallback is given for an agent that is not registered.
     #[error("a fallback is given for agent `{0}`, which is not registered")]
     FallbackWithoutAgent(String),
+    /// A failover names a target that is not registered, or that is a failover registered later.
+    #[error("agent `{agent}` names the target `{target}`, which is not registered before it")]
+    UnknownTarget {
+        /// The failover.
+        agent: String,
+        /// The target it names.
+        target: String,
+    },
+    /// A failover has no targets.
+    #[error("agent `{0}` has no target to ask")]
+    NoTarget(String),
     /// A run of this name exists.
     #[error("run `{0}` exists already; resume it, or choose another name")]
     Exists(RunId),

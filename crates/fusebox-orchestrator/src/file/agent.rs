@@ -8,6 +8,8 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::diagnostic::{FileError, Source, suggestion};
+use super::endpoint::{self, FailoverSpec, HttpSpec, OpenAiSpec};
+use super::foreign;
 use super::raw::{RawAgent, Time};
 use crate::resilience::Resilience;
 
@@ -29,7 +31,7 @@ pub struct AgentSpec {
 }
 
 /// The kinds of agents a file can define.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AgentKind {
     /// A program: JSON on its standard input, its answer on its standard output.
@@ -39,6 +41,12 @@ pub enum AgentKind {
         /// The name the program knows it by.
         function: String,
     },
+    /// An HTTP service.
+    Http(HttpSpec),
+    /// A language model behind an API like that of OpenAI.
+    OpenAi(OpenAiSpec),
+    /// One out of several agents of the file.
+    Failover(FailoverSpec),
 }
 
 /// A program to run. Placeholders such as `{input.path}` in `args`, `dir` and `env` stand for the
@@ -60,7 +68,7 @@ pub struct CommandSpec {
     pub max_output_bytes: Option<usize>,
 }
 
-const KINDS: [&str; 2] = ["command", "rust"];
+pub(super) const KINDS: [&str; 5] = ["command", "rust", "http", "openai", "failover"];
 const OUTPUTS: [&str; 3] = ["json", "lines", "text"];
 
 impl AgentSpec {
@@ -71,9 +79,13 @@ impl AgentSpec {
     ) -> Result<Self, FileError> {
         let raw = agent.get_ref();
         let span = name.span();
+        foreign::refuse(source, raw)?;
         let kind = match raw.kind.get_ref().as_str() {
             "command" => command(source, raw, &span)?,
             "rust" => rust(source, raw, &span)?,
+            "http" => AgentKind::Http(endpoint::http(source, raw, &span)?),
+            "openai" => AgentKind::OpenAi(endpoint::openai(source, raw, &span)?),
+            "failover" => AgentKind::Failover(endpoint::failover(source, raw, &span)?),
             other => {
                 let message = format!("agent kind `{other}` does not exist");
                 return Err(source.error(
@@ -98,10 +110,6 @@ impl AgentSpec {
 }
 
 fn command(source: &Source, raw: &RawAgent, span: &Range<usize>) -> Result<AgentKind, FileError> {
-    if let Some(function) = &raw.function {
-        let help = "an agent of kind `rust` has a function; one of kind `command` has a command";
-        return Err(source.error(function.span(), "a command agent has no `function`", help));
-    }
     let help = "give the program and its arguments, such as command = [\"sh\", \"check.sh\"]";
     let Some(command) = &raw.command else {
         return Err(source.error(span.clone(), "this command agent has no `command`", help));
@@ -124,18 +132,18 @@ fn command(source: &Source, raw: &RawAgent, span: &Range<usize>) -> Result<Agent
     Ok(AgentKind::Command(CommandSpec {
         program: program.clone(),
         args: args.to_vec(),
-        dir: raw.dir.clone(),
-        env: raw.env.clone(),
+        dir: raw.dir.as_ref().map(|dir| dir.get_ref().clone()),
+        env: raw
+            .env
+            .as_ref()
+            .map(|env| env.get_ref().clone())
+            .unwrap_or_default(),
         output: output.to_owned(),
-        max_output_bytes: raw.max_output_bytes,
+        max_output_bytes: raw.max_output_bytes.as_ref().map(|bytes| *bytes.get_ref()),
     }))
 }
 
 fn rust(source: &Source, raw: &RawAgent, span: &Range<usize>) -> Result<AgentKind, FileError> {
-    if let Some(command) = &raw.command {
-        let help = "an agent of kind `rust` has a function; one of kind `command` has a command";
-        return Err(source.error(command.span(), "a rust agent has no `command`", help));
-    }
     let help = "name the function, such as function = \"review/supervisor\"";
     let function = raw
         .function
@@ -278,6 +286,6 @@ fn span_of(raw: &RawAgent, field: &str) -> Option<Range<usize>> {
     }
 }
 
-fn to_json(value: &toml::Value) -> Value {
+pub(super) fn to_json(value: &toml::Value) -> Value {
     serde_json::to_value(value).expect("TOML values have a JSON form")
 }

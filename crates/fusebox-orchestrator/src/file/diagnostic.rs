@@ -58,6 +58,22 @@ impl Source {
             width: width.max(1),
         }
     }
+
+    /// As [`error`](Self::error), where what stands at the place may be a secret: the line is shown
+    /// up to it.
+    pub(crate) fn secret_error(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> FileError {
+        const REDACTED: &str = "[redacted]";
+        let mut error = self.error(span, message, help);
+        let before = error.shown.chars().take(error.column - 1);
+        error.shown = before.chain(REDACTED.chars()).collect();
+        error.width = REDACTED.len();
+        error
+    }
 }
 
 /// The text on one line and without what a terminal would act on: an error repeats parts of its file, and a file may

@@ -24,6 +24,12 @@ pub(super) struct RawFile {
 }
 
 impl RawFile {
+    /// The kind of an agent, if there is one of this name.
+    pub(super) fn kind_of(&self, name: &str) -> Option<&str> {
+        let (_, agent) = self.agents.iter().find(|(key, _)| key.get_ref() == name)?;
+        Some(agent.get_ref().kind.get_ref())
+    }
+
     pub(super) fn has_agent(&self, name: &str) -> bool {
         self.agents.keys().any(|key| key.get_ref() == name)
     }
@@ -67,13 +73,47 @@ pub(super) struct RawAgent {
     pub(super) kind: Spanned<String>,
     // kind = "command"
     pub(super) command: Option<Spanned<Vec<String>>>,
-    pub(super) dir: Option<String>,
-    #[serde(default)]
-    pub(super) env: BTreeMap<String, String>,
+    pub(super) dir: Option<Spanned<String>>,
+    pub(super) env: Option<Spanned<BTreeMap<String, String>>>,
     pub(super) output: Option<Spanned<String>>,
-    pub(super) max_output_bytes: Option<usize>,
+    pub(super) max_output_bytes: Option<Spanned<usize>>,
     // kind = "rust"
     pub(super) function: Option<Spanned<String>>,
+    // kind = "http"
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) url_env: Option<Spanned<String>>,
+    pub(super) method: Option<Spanned<String>>,
+    pub(super) bearer_env: Option<Spanned<String>>,
+    // kind = "openai"
+    pub(super) model: Option<Spanned<String>>,
+    pub(super) base_url: Option<Spanned<String>>,
+    pub(super) base_url_env: Option<Spanned<String>>,
+    pub(super) api_key_env: Option<Spanned<String>>,
+    pub(super) system: Option<Spanned<String>>,
+    pub(super) prompt: Option<Spanned<String>>,
+    pub(super) max_tokens: Option<Spanned<u64>>,
+    pub(super) max_completion_tokens: Option<Spanned<u64>>,
+    pub(super) parameters: Option<Spanned<toml::Table>>,
+    pub(super) tools: Option<Spanned<Vec<RawTool>>>,
+    pub(super) streaming: Option<Spanned<bool>>,
+    pub(super) dollars_per_million_tokens: Option<Spanned<RawPrice>>,
+    pub(super) first_token_timeout: Option<Spanned<Time>>,
+    // kind = "http" and kind = "openai"
+    pub(super) headers: Option<Spanned<BTreeMap<Spanned<String>, String>>>,
+    pub(super) headers_env: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
+    pub(super) certificates: Option<Spanned<String>>,
+    pub(super) redirects: Option<Spanned<String>>,
+    pub(super) connect_timeout: Option<Spanned<Time>>,
+    pub(super) first_byte_timeout: Option<Spanned<Time>>,
+    pub(super) idle_timeout: Option<Spanned<Time>>,
+    pub(super) total_timeout: Option<Spanned<Time>>,
+    pub(super) max_body_bytes: Option<Spanned<usize>>,
+    // kind = "failover"
+    pub(super) targets: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) weights: Option<Spanned<Vec<u32>>>,
+    // nowhere: a key is told so
+    pub(super) api_key: Option<Spanned<toml::Value>>,
+    pub(super) bearer: Option<Spanned<toml::Value>>,
     // any kind
     pub(super) output_schema: Option<toml::Value>,
     pub(super) fallback: Option<Spanned<String>>,
@@ -93,6 +133,22 @@ pub(super) struct RawAgent {
     pub(super) max_concurrent_probes: Option<Spanned<u32>>,
     pub(super) max_concurrent_calls: Option<Spanned<usize>>,
     pub(super) max_wait: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTool {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) description: String,
+    pub(super) parameters: Option<toml::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrice {
+    pub(super) input: f64,
+    pub(super) output: f64,
 }
 
 #[derive(Debug, Deserialize)]
