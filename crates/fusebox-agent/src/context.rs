@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fusebox_policy::{Budget, Meter, Spend};
+use fusebox_policy::{Budget, Meter, Priority, RetryBudget, Spend};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::pulse::Pulse;
 use crate::{AgentError, Piece};
 
 /// Where lines of progress go.
@@ -39,6 +40,10 @@ pub struct Context {
     pieces: Option<Pieces>,
     meters: Vec<Meter>,
     budgets: Vec<Budget>,
+    retry_budget: Option<RetryBudget>,
+    tenant: Option<Arc<str>>,
+    priority: Priority,
+    pulse: Option<Pulse>,
 }
 
 /// Where pieces go.
@@ -69,6 +74,10 @@ impl Context {
             pieces: None,
             meters: Vec::new(),
             budgets: Vec::new(),
+            retry_budget: None,
+            tenant: None,
+            priority: Priority::NORMAL,
+            pulse: None,
         }
     }
 
@@ -146,6 +155,33 @@ impl Context {
         self
     }
 
+    /// Sets the purse that every retry made for this call comes out of, whichever guard makes it: an agent that calls
+    /// others through guards of their own passes its context on, and so their retries do not multiply.
+    #[must_use]
+    pub fn with_retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = Some(budget);
+        self
+    }
+
+    /// Sets on whose behalf the call is made: bulkheads let their tenants take turns.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<Option<Arc<str>>>) -> Self {
+        self.tenant = tenant.into();
+        self
+    }
+
+    /// Sets how urgent the call is where it has to queue. Default [`Priority::NORMAL`].
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    pub(crate) fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = Some(pulse);
+        self
+    }
+
     /// The run this call belongs to.
     #[must_use]
     pub fn run_id(&self) -> &str {
@@ -196,8 +232,35 @@ impl Context {
         self.artifacts.as_deref()
     }
 
+    /// On whose behalf the call is made.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Arc<str>> {
+        self.tenant.as_ref()
+    }
+
+    /// How urgent the call is where it has to queue.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// The purse that the retries made for this call come out of.
+    #[must_use]
+    pub fn retry_budget(&self) -> Option<&RetryBudget> {
+        self.retry_budget.as_ref()
+    }
+
+    /// Shows that the agent is at work, for a guard with a [limit on silence](crate::Guard::with_max_silence). Lines of
+    /// progress and pieces of the answer show it as well.
+    pub fn heartbeat(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
+    }
+
     /// Reports a line of progress.
     pub fn progress(&self, text: &str) {
+        self.heartbeat();
         if let Some(sink) = &self.progress {
             sink(text);
         }
@@ -215,6 +278,7 @@ impl Context {
     /// # Errors
     /// If the reader has gone: end the call with this error, nobody wants the answer any more.
     pub async fn piece(&self, text: impl Into<String>) -> Result<(), AgentError> {
+        self.heartbeat();
         let Some(pieces) = &self.pieces else {
             return Ok(());
         };

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 pub use answer::{Answer, GuardError};
 
 use self::checks::Checks;
+use crate::pulse::Pulse;
 use crate::{Agent, AgentClassify, AgentError, Context, ErrorKind, Reply, SchemaError, Task};
 
 /// An agent under a policy, with its schemas checked and perhaps a fallback behind it.
@@ -33,6 +34,7 @@ pub struct Guard {
     policy: Policy,
     checks: Checks,
     fallback: Option<Fallback>,
+    max_silence: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -55,6 +57,7 @@ impl Guard {
             policy,
             checks,
             fallback: None,
+            max_silence: None,
         }
     }
 
@@ -93,6 +96,15 @@ impl Guard {
         if let Some(fallback) = &mut self.fallback {
             fallback.timeout = Some(timeout);
         }
+        self
+    }
+
+    /// Gives an attempt up that shows no sign of life for so long: no [heartbeat](Context::heartbeat), no line of
+    /// progress, no piece of the answer. It counts as timed out. Default: silence is allowed, and the attempt timeout
+    /// of the policy is the only limit. For agents that may work for long but say so.
+    #[must_use]
+    pub fn with_max_silence(mut self, limit: Duration) -> Self {
+        self.max_silence = Some(limit);
         self
     }
 
@@ -206,7 +218,16 @@ impl Guard {
     fn describe_call(&self, task: &Task, cx: &Context) -> Call {
         let call = Call::new()
             .with_deadline(cx.deadline())
-            .with_estimate(self.agent.estimate(task));
+            .with_estimate(self.agent.estimate(task))
+            .with_priority(cx.priority());
+        let call = match cx.tenant() {
+            Some(tenant) => call.with_tenant(Arc::clone(tenant)),
+            None => call,
+        };
+        let call = match cx.retry_budget() {
+            Some(budget) => call.with_retry_budget(budget.clone()),
+            None => call,
+        };
         let budgets = cx.budgets().iter().cloned();
         budgets.fold(call, Call::with_budget)
     }
@@ -218,7 +239,7 @@ impl Guard {
         attempt: Attempt,
     ) -> Result<Reply, AgentError> {
         let number = cx.attempt().saturating_add(attempt.number - 1);
-        let result = call_once(&self.agent, task, cx, number, attempt.deadline).await;
+        let result = self.call_watched(task, cx, number, attempt.deadline).await;
         if let Err(error) = &result
             && error.kind == ErrorKind::TimedOut
             && attempt.deadline.is_some_and(|at| Instant::now() >= at)
@@ -230,6 +251,29 @@ impl Guard {
         let reply = result?;
         self.checks.output(&reply)?;
         Ok(reply)
+    }
+
+    /// One call of the agent, given up when it falls silent.
+    async fn call_watched(
+        &self,
+        task: Task,
+        cx: &Context,
+        number: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, AgentError> {
+        let Some(limit) = self.max_silence else {
+            return call_once(&self.agent, task, cx, number, deadline).await;
+        };
+        let pulse = Pulse::new();
+        let cx = cx.clone().with_pulse(pulse.clone());
+        tokio::select! {
+            biased;
+            result = call_once(&self.agent, task, &cx, number, deadline) => result,
+            () = pulse.silent_for(limit) => {
+                let name = &self.agent.describe().name;
+                Err(AgentError::timed_out(format!("agent `{name}` gave no sign of life for {limit:?}")))
+            }
+        }
     }
 
     async fn ask_fallback(

@@ -61,6 +61,7 @@ mod failover;
 pub mod fault;
 mod function;
 mod guard;
+mod pulse;
 mod schema;
 mod stream;
 

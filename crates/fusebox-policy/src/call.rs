@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 use crate::bulkhead::Priority;
 use crate::loops::{Fingerprint, LoopDetector};
+use crate::retry_budget::RetryBudget;
 use crate::spend::{Meter, Spend};
 
 /// What a policy is told about one call. It is used up by the call it describes.
@@ -23,6 +24,7 @@ pub struct Call {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) priority: Priority,
     pub(crate) weight: u32,
+    pub(crate) retry_budget: Option<RetryBudget>,
 }
 
 impl Call {
@@ -38,6 +40,7 @@ impl Call {
             tenant: None,
             priority: Priority::NORMAL,
             weight: 1,
+            retry_budget: None,
         }
     }
 
@@ -58,6 +61,13 @@ impl Call {
     /// charged twice.
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budgets.push(budget);
+        self
+    }
+
+    /// Takes each retry from one more budget beside the policy's own, for instance the run's: then the retries of all
+    /// policies along its path, one inside the other, come out of one purse and do not multiply. Default: none.
+    pub fn with_retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = Some(budget);
         self
     }
 

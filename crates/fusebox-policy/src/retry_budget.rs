@@ -72,6 +72,18 @@ impl RetryBudget {
             .is_ok()
     }
 
+    /// Gives back a token that was taken for a retry which is not made.
+    pub(crate) fn refund(&self) {
+        let capacity = self.shared.capacity;
+        // The closure never returns None, so the update cannot fail.
+        let _ = self
+            .shared
+            .balance
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| {
+                Some((parts + PARTS).min(capacity))
+            });
+    }
+
     /// Whole tokens left.
     pub fn available(&self) -> u64 {
         self.shared.balance.load(Ordering::Relaxed) / PARTS

@@ -17,6 +17,7 @@ use crate::hooks::{Attempt, CallEvent, Hooks};
 use crate::loops::{LoopDetector, Visit};
 use crate::rate_limit::{RateLimit, RatePermit};
 use crate::retry::{Retry, Waits};
+use crate::retry_budget::RetryBudget;
 
 /// Everything but the fallback.
 #[derive(Debug, Clone)]
@@ -62,6 +63,9 @@ impl Stages {
                 .attempt(held, &total, attempts + 1, classify, hooks, &mut op)
                 .await?;
             attempts += 1;
+            if let (1, Some(budget)) = (attempts, &call.retry_budget) {
+                budget.deposit();
+            }
             let Some(wait) = self.next_wait(&ended, &mut waits, &total) else {
                 return ended.into_answer(attempts);
             };
@@ -72,11 +76,7 @@ impl Stages {
                 Ok(charge) => charge,
                 Err(_) => return ended.into_answer(attempts),
             };
-            if self
-                .retry
-                .budget()
-                .is_some_and(|budget| !budget.try_withdraw())
-            {
+            if !self.may_retry(call) {
                 return ended.into_answer(attempts);
             }
             drop(ended);
@@ -86,6 +86,22 @@ impl Stages {
             });
             sleep(wait).await;
         }
+    }
+
+    /// Takes a retry's token from the policy's budget and from the call's; from both or from none.
+    fn may_retry(&self, call: &Call) -> bool {
+        let own = self.retry.budget();
+        if own.is_some_and(|budget| !budget.try_withdraw()) {
+            return false;
+        }
+        let granted = call
+            .retry_budget
+            .as_ref()
+            .is_none_or(RetryBudget::try_withdraw);
+        if let (false, Some(own)) = (granted, own) {
+            own.refund();
+        }
+        granted
     }
 
     /// Asks the loop detectors.

@@ -1,7 +1,7 @@
 //! What is tried again, when, and what ends it.
 
 use fusebox_breaker::{Availability, FailureKind, State, Verdict};
-use fusebox_policy::{CallError, Judgement, Policy, Retry, RetryBudget};
+use fusebox_policy::{Call, CallError, Judgement, Policy, Retry, RetryBudget};
 use tokio::time::Instant;
 
 use crate::bench::{Hang, Recorder, breaker, judge, ms, retry};
@@ -228,4 +228,19 @@ async fn without_retries_there_is_one_attempt() {
         .expect_err("fails");
     assert_eq!(error.attempts(), 1);
     assert_eq!(policy.breaker().counts().timed_out, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_takes_from_both_budgets_or_from_neither() {
+    let (own, of_the_run) = (RetryBudget::new(0.0, 5), RetryBudget::new(0.0, 1));
+    let policy = Policy::builder(breaker(9))
+        .retry(retry(3).with_budget(own.clone()))
+        .build();
+    let call = Call::new().with_retry_budget(of_the_run.clone());
+    let error = policy
+        .call_with(call, &judge, &(), async |_| Err::<u32, _>("reset"))
+        .await
+        .expect_err("all fail");
+    assert_eq!(error.attempts(), 2, "the run had one retry to give");
+    assert_eq!((own.available(), of_the_run.available()), (4, 0));
 }
