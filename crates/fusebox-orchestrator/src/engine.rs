@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_breaker::Breaker;
+use fusebox_policy::RetryBudget;
 use fusebox_state::{AcquireOutcome, Durability, Fence, Lease, LeaseRequest, StateStore};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ pub use self::builder::EngineBuilder;
 pub use self::error::EngineError;
 pub use self::options::RunOptions;
 use crate::event::{Event, EventKind};
+use crate::health::Health;
 use crate::journal::{Changes, Journal, JournalError};
 use crate::lease::LeaseKeeper;
 use crate::objectives::RtoAccount;
@@ -30,6 +32,12 @@ use crate::shared::Shared;
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
 use crate::workflow::Workflow;
+
+/// Retries a run's calls earn for it, beyond those it has at first.
+const RETRY_RATIO: f64 = 0.2;
+
+/// Retries the shortest run has at first.
+const LEAST_RETRIES: u32 = 10;
 
 /// Runs workflows over guarded agents. Cloning it is cheap and shares everything.
 ///
@@ -55,9 +63,17 @@ impl Engine {
         self.shared.members.get(agent).map(|member| &member.breaker)
     }
 
+    /// How the system is: from its breakers, its objectives, and the progress of its runs.
+    pub fn health(&self) -> Health {
+        self.shared.pump_transitions();
+        Health::of(&self.shared)
+    }
+
     /// How many calls wait for each agent that is away or coming back. Agents nobody waits for are left out.
     pub fn waiting(&self) -> BTreeMap<String, usize> {
-        self.shared.recovery.waiting()
+        let waiting = self.shared.recovery.waiting().into_iter();
+        let calls = waiting.map(|(agent, waits)| (agent, waits.calls));
+        calls.filter(|(_, calls)| *calls > 0).collect()
     }
 
     /// The agents' recovery objectives and what became of them, by name.
@@ -179,6 +195,7 @@ impl Engine {
             workflow,
             RunOptions {
                 input: record.head.input.clone(),
+                tenant: record.head.tenant.clone(),
                 ..options
             },
         );
@@ -202,6 +219,7 @@ impl Engine {
             shared.lease_ttl,
             acquired,
         );
+        let _live = shared.runs.enter(&id, run.pulse());
         run.look_back().await;
         let report = run.drive(keeper.lost()).await;
         drop(keeper);
@@ -312,6 +330,7 @@ fn new_head(
         due_ms: None,
         processes: 1,
         events: 0,
+        tenant: options.tenant.clone(),
         min_durability: minimum.map(|level| level.to_string()),
         durability: None,
         keep_ms: None,
@@ -319,11 +338,18 @@ fn new_head(
 }
 
 fn settings(workflow: &Workflow, options: RunOptions) -> Settings {
+    let own_budget = || {
+        let steps = u32::try_from(workflow.steps().len()).unwrap_or(u32::MAX);
+        RetryBudget::new(RETRY_RATIO, steps.saturating_mul(2).max(LEAST_RETRIES))
+    };
     Settings {
         input: options.input,
         objective: options.objective.unwrap_or_else(|| workflow.objective()),
         wait: options.wait,
         artifacts: options.artifacts,
+        tenant: options.tenant.map(Into::into),
+        priority: options.priority,
+        retry_budget: options.retry_budget.unwrap_or_else(own_budget),
         cancellation: options.cancellation,
     }
 }

@@ -64,10 +64,12 @@ mod engine;
 mod event;
 #[cfg(feature = "file")]
 pub mod file;
+mod health;
 mod journal;
 mod last_good;
 mod lease;
 mod ledger;
+mod live;
 mod objectives;
 mod owner;
 mod record;
@@ -86,6 +88,7 @@ pub use approval::{DecideError, decide};
 pub use durability::parse_durability;
 pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
+pub use health::{AgentHealth, Health, HealthStatus, RunsHealth, StalledRun};
 pub use ledger::{RtoEntry, RtoVerdict};
 pub use objectives::{RtoAccount, RtoOutage};
 pub use record::{

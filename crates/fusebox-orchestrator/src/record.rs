@@ -46,6 +46,9 @@ pub struct RunHead {
     pub processes: u32,
     /// How many events its journal holds.
     pub events: u64,
+    /// On whose behalf it runs, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The level below which its commits do not count as acknowledged; see
     /// [`EngineBuilder::min_durability`](crate::EngineBuilder::min_durability).
     #[serde(default, skip_serializing_if = "Option::is_none")]

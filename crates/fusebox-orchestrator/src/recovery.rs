@@ -7,8 +7,9 @@
 //!
 //! - **Order in a line**: calls with fewer failed tries first (a call that cannot succeed does not keep the agent away
 //!   from the others), then those whose run must end first, then the oldest.
-//! - **Waves**: where several agents are due, those upstream are probed before those that work with what they make. A
-//!   failed probe upstream ends the wave: the agents behind it stay back until that one's next probe, once.
+//! - **Waves**: where several agents of a graph are away, those upstream come first. An agent behind one that is away
+//!   stays back when its own probe is due, for up to one more of its waits: a failed probe upstream ends the wave there,
+//!   and a good one lets the next go at once.
 //! - **Caps**: at most so many agents are probed at the same time.
 //! - **Forced states win**: an agent that was forced open is not called, one that was disabled is.
 //! - **Deadlines**: a run that cannot be served before its objective is told at once, not at its end.
@@ -52,6 +53,14 @@ impl Default for Settings {
             is_paced: true,
         }
     }
+}
+
+/// The calls that wait for an agent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Waits {
+    pub(crate) calls: usize,
+    /// How long the one has waited that joined first.
+    pub(crate) oldest: Option<Duration>,
 }
 
 /// What a waiting call is told.
@@ -126,10 +135,11 @@ impl Recovery {
         upstream: impl Iterator<Item = &'a str>,
         caller: impl FnOnce(Told) + Send + 'static,
     ) -> Ticket {
-        let breaker = &self.breakers[request.agent];
+        let config = self.breakers[request.agent].config();
         let joining = Joining {
             agent: request.agent,
-            probes: breaker.config().max_concurrent_probes(),
+            probes: config.max_concurrent_probes(),
+            patience: config.wait_duration_in_open(),
             bulkhead: request.bulkhead,
             tries: request.tries,
             deadline: request.deadline,
@@ -176,12 +186,12 @@ impl Recovery {
         self.lines.load(Ordering::Relaxed) > 0 && self.inner().board.has(agent)
     }
 
-    /// How many calls wait for each agent that has a line.
-    pub(crate) fn waiting(&self) -> BTreeMap<String, usize> {
+    /// The calls that wait for each agent that has a line.
+    pub(crate) fn waiting(&self) -> BTreeMap<String, Waits> {
         let inner = self.inner();
-        let waiting = inner.board.waiting();
-        waiting
-            .map(|(agent, calls)| (agent.to_owned(), calls))
+        let waits = inner.board.waits(Instant::now());
+        waits
+            .map(|(agent, waits)| (agent.to_owned(), waits))
             .collect()
     }
 
@@ -283,7 +293,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Leave to make one call of an agent that is coming back; dropping it says that the call is over.
+/// Leave to make one call of an agent that is coming back; dropping it says that the call is over and has shown nothing.
 #[derive(Debug)]
 pub(crate) struct Turn {
     recovery: Arc<Recovery>,

@@ -31,6 +31,19 @@ pub struct Resilience {
     pub max_concurrent_calls: Option<usize>,
     /// How long a call may queue for a free slot before it counts as not available. Defaults to 30 s.
     pub max_wait: Duration,
+    /// The pool whose slots its calls take, by the name of a bulkhead given to
+    /// [`EngineBuilder::pool`](crate::EngineBuilder::pool). It takes the place of `max_concurrent_calls` and
+    /// `max_wait`. Defaults to none.
+    pub pool: Option<String>,
+    /// How long an attempt may show no sign of life before it counts as timed out; see
+    /// [`Guard::with_max_silence`](fusebox_agent::Guard::with_max_silence). Defaults to none.
+    pub max_silence: Option<Duration>,
+    /// Retries a call earns for the agent's budget, over all runs: `0.2` is one for five calls. With
+    /// `retry_reserve` of them saved up at most, retries never are more than `retry_reserve + retry_ratio * calls`.
+    /// A call that finds the budget empty ends with its last error; its step waits. Defaults to 0.2.
+    pub retry_ratio: f64,
+    /// Retries saved up for an agent at most, and at first. Defaults to 20.
+    pub retry_reserve: u32,
 }
 
 impl Default for Resilience {
@@ -45,6 +58,10 @@ impl Default for Resilience {
             attempt_timeout: Some(Duration::from_secs(30)),
             max_concurrent_calls: Some(16),
             max_wait: Duration::from_secs(30),
+            pool: None,
+            max_silence: None,
+            retry_ratio: 0.2,
+            retry_reserve: 20,
         }
     }
 }
@@ -76,6 +93,27 @@ impl Resilience {
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Lets calls take the slots of a pool that several agents share.
+    #[must_use]
+    pub fn with_pool(mut self, pool: impl Into<String>) -> Self {
+        self.pool = Some(pool.into());
+        self
+    }
+
+    /// Gives an attempt up that shows no sign of life for so long.
+    #[must_use]
+    pub fn with_max_silence(mut self, limit: Duration) -> Self {
+        self.max_silence = Some(limit);
+        self
+    }
+
+    /// Replaces the budget of the agent's retries.
+    #[must_use]
+    pub fn with_retry_budget(mut self, ratio: f64, reserve: u32) -> Self {
+        (self.retry_ratio, self.retry_reserve) = (ratio, reserve);
         self
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_breaker::{Availability, State, Transition};
+use fusebox_policy::{Priority, RetryBudget};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -34,6 +35,7 @@ use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
 use crate::last_good::LastGood;
 use crate::ledger::Ledger;
+use crate::live::Pulse;
 use crate::record::{SavedBreaker, StepRecord};
 use crate::recovery::{self, Ticket, Turn};
 use crate::report::RunReport;
@@ -52,6 +54,9 @@ pub(crate) struct Settings {
     pub(crate) objective: Duration,
     pub(crate) wait: bool,
     pub(crate) artifacts: Option<PathBuf>,
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) priority: Priority,
+    pub(crate) retry_budget: RetryBudget,
     pub(crate) cancellation: CancellationToken,
 }
 
@@ -129,6 +134,7 @@ enum Message {
     Ended {
         call: CallId,
         result: Result<Answered, Refused>,
+        turn: Option<Turn>,
     },
 }
 
@@ -160,6 +166,7 @@ pub(crate) struct Run {
     unsure: Vec<String>,
     begun: Instant,
     deadline: Instant,
+    pulse: Arc<Pulse>,
     ledger: Ledger,
     transitions: broadcast::Receiver<Transition>,
     tasks: JoinSet<()>,
@@ -212,6 +219,7 @@ impl Run {
             settings,
             steps,
             begun,
+            pulse: Arc::default(),
             ledger,
             sender,
             messages,
@@ -220,6 +228,10 @@ impl Run {
 
     pub(crate) fn id(&self) -> &RunId {
         &self.id
+    }
+
+    pub(crate) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// Works until every step is settled, the objective has passed, or nothing can be done now.
@@ -254,6 +266,7 @@ impl Run {
             if self.is_over() {
                 return Ok(());
             }
+            self.pulse.beat(self.tasks.len());
             self.next(&lease_lost).await?;
         }
     }
@@ -299,7 +312,14 @@ impl Run {
             Message::Look => {}
             Message::Told(event) => self.tell(event),
             Message::Called { step, told } => self.called(&step, told),
-            Message::Ended { call, result } => self.ended(&call, result),
+            Message::Ended { call, result, turn } => {
+                let is_well = call::has_shown(&result);
+                self.ended(&call, result);
+                // Whoever has to wait again stands in line before the next one goes.
+                if let (Some(turn), Some(is_well)) = (turn, is_well) {
+                    turn.finish(is_well);
+                }
+            }
         }
         Ok(())
     }

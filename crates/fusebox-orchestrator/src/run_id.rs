@@ -14,7 +14,7 @@ pub struct RunId(String);
 pub(crate) const PARTITION_PREFIX: &str = "run.";
 
 impl RunId {
-    /// A name nobody has: the workflow's, the time (UTC), four random hex digits.
+    /// A name nobody has: the workflow's, the time (UTC), eight random hex digits.
     pub fn generate(workflow: &str) -> Self {
         let stamp = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let stamp: String = stamp.chars().filter(char::is_ascii_digit).collect();
@@ -27,12 +27,11 @@ impl RunId {
             .collect();
         let random = WriteId::random();
         let bytes = random.as_bytes();
+        let random = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Self(format!(
-            "{short}-{}-{}-{:02x}{:02x}",
+            "{short}-{}-{}-{random:08x}",
             &stamp[..8],
-            &stamp[8..],
-            bytes[0],
-            bytes[1]
+            &stamp[8..]
         ))
     }
 

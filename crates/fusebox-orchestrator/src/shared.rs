@@ -10,6 +10,7 @@ use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use crate::event::{EventKind, Events};
+use crate::live::LiveRuns;
 use crate::objectives::Objectives;
 use crate::recovery::Recovery;
 
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) lease_ttl: Duration,
     pub(crate) retention: Duration,
     pub(crate) min_durability: Option<Durability>,
+    pub(crate) runs: LiveRuns,
 }
 
 /// An agent behind its guard.

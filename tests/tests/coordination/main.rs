@@ -2,5 +2,8 @@
 //!
 //! On virtual time; each has a control with its protection switched off.
 
+mod amplification;
 mod frail;
+mod health;
 mod herd;
+mod waves;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use fusebox_agent::{Agent, Description, Failover, Guard, Order};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
-use fusebox_policy::{Bulkhead, Policy, Retry, TokioClock};
+use fusebox_policy::{Bulkhead, Policy, Retry, RetryBudget, TokioClock};
 use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
 use super::{Engine, EngineError};
 use crate::event::Events;
+use crate::live::LiveRuns;
 use crate::objectives::Objectives;
 use crate::recovery::{Recovery, Settings};
 use crate::resilience::Resilience;
@@ -65,6 +66,8 @@ pub struct EngineBuilder {
     retention: Duration,
     min_durability: Option<Durability>,
     recovery: Settings,
+    pools: BTreeMap<String, Bulkhead>,
+    stall_after: Duration,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -95,6 +98,8 @@ impl EngineBuilder {
             retention: DEFAULT_RETENTION,
             min_durability: None,
             recovery: Settings::default(),
+            pools: BTreeMap::new(),
+            stall_after: Duration::from_secs(300),
         }
     }
 
@@ -180,6 +185,20 @@ impl EngineBuilder {
         self
     }
 
+    /// Adds a pool of slots that several agents share, such as the connections of one provider: each agent names it
+    /// in [`Resilience::pool`]. Its queue lets tenants take turns, see [`RunOptions::tenant`](super::RunOptions).
+    pub fn pool(mut self, pool: Bulkhead) -> Self {
+        self.pools.insert(pool.name().to_string(), pool);
+        self
+    }
+
+    /// How long a run with a call in flight may show no sign of life before [`Engine::health`] calls it stalled.
+    /// Defaults to 5 minutes. Nothing else comes of it; to end such calls see [`Resilience::max_silence`].
+    pub fn stall_after(mut self, limit: Duration) -> Self {
+        self.stall_after = limit;
+        self
+    }
+
     /// Whether runs that wait for an agent come back to it in line: first its probes, then cohorts that grow. Defaults
     /// to true. Without it each goes when the breaker lets it, which after an outage is all at once; for comparison, or
     /// where something else already paces them.
@@ -210,32 +229,27 @@ impl EngineBuilder {
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let queue = TransitionQueue::new(1024);
         let mut members = BTreeMap::new();
-        for (index, (agent, resilience)) in std::mem::take(&mut self.agents).into_iter().enumerate()
-        {
+        let agents = std::mem::take(&mut self.agents).into_iter();
+        let agents = agents.map(|(agent, resilience)| (Either::Agent(agent), resilience));
+        let failovers = std::mem::take(&mut self.failovers).into_iter();
+        let failovers = failovers.map(|failover| {
+            let resilience = failover.resilience.clone();
+            (Either::Failover(failover), resilience)
+        });
+        for (index, (one, resilience)) in agents.chain(failovers).enumerate() {
+            let agent = match one {
+                Either::Agent(agent) => agent,
+                Either::Failover(failover) => failover.agent(&members)?,
+            };
             let name = agent.describe().name.clone();
-            let seed = self.seed.map(|seed| seed.wrapping_add(index as u64));
-            let fallback = self.fallbacks.remove(&name);
-            let member = guard(
-                &name,
-                agent,
-                &resilience,
-                fallback,
-                (&self.clock, &queue, seed),
-            );
-            if members.insert(name.clone(), member).is_some() {
-                return Err(EngineError::DuplicateAgent(name));
-            }
-        }
-        let first = members.len();
-        for (index, failover) in std::mem::take(&mut self.failovers).into_iter().enumerate() {
-            let name = failover.description.name.clone();
-            let seed = self
-                .seed
-                .map(|seed| seed.wrapping_add((first + index) as u64));
-            let fallback = self.fallbacks.remove(&name);
-            let agent = failover.agent(&members)?;
-            let around = (&self.clock, &queue, seed);
-            let member = guard(&name, agent, &failover.resilience, fallback, around);
+            let around = Around {
+                clock: &self.clock,
+                queue: &queue,
+                seed: self.seed.map(|seed| seed.wrapping_add(index as u64)),
+                bulkhead: self.bulkhead(&name, &resilience)?,
+                fallback: self.fallbacks.remove(&name),
+            };
+            let member = guard(&name, agent, &resilience, around);
             if members.insert(name.clone(), member).is_some() {
                 return Err(EngineError::DuplicateAgent(name));
             }
@@ -261,11 +275,36 @@ impl EngineBuilder {
             lease_ttl: self.lease_ttl,
             retention: self.retention,
             min_durability: self.min_durability,
+            runs: LiveRuns::new(self.stall_after),
         };
         Ok(Engine {
             shared: Arc::new(shared),
         })
     }
+
+    fn bulkhead(
+        &self,
+        agent: &str,
+        resilience: &Resilience,
+    ) -> Result<Option<Bulkhead>, EngineError> {
+        let Some(pool) = &resilience.pool else {
+            let own = |limit| Bulkhead::new(agent, limit).with_max_wait(resilience.max_wait);
+            return Ok(resilience.max_concurrent_calls.map(own));
+        };
+        let bulkhead = self.pools.get(pool).cloned();
+        let unknown = || EngineError::UnknownPool {
+            agent: agent.to_owned(),
+            pool: pool.clone(),
+            known: self.pools.keys().cloned().collect(),
+        };
+        bulkhead.map(Some).ok_or_else(unknown)
+    }
+}
+
+/// What a guard is put around.
+enum Either {
+    Agent(Arc<dyn Agent>),
+    Failover(Alternatives),
 }
 
 /// An agent that is one out of others, before those have their guards.
@@ -302,20 +341,25 @@ impl Alternatives {
     }
 }
 
-fn guard(
-    name: &str,
-    agent: Arc<dyn Agent>,
-    resilience: &Resilience,
+/// What stands around an agent besides its resilience.
+struct Around<'a> {
+    clock: &'a Arc<dyn Clock>,
+    queue: &'a TransitionQueue,
+    seed: Option<u64>,
+    bulkhead: Option<Bulkhead>,
     fallback: Option<Arc<dyn Agent>>,
-    (clock, queue, seed): (&Arc<dyn Clock>, &TransitionQueue, Option<u64>),
-) -> Member {
+}
+
+fn guard(name: &str, agent: Arc<dyn Agent>, resilience: &Resilience, around: Around<'_>) -> Member {
     let mut breaker = Breaker::builder(name, resilience.breaker.clone())
-        .clock(Arc::clone(clock))
-        .transitions(queue.clone());
+        .clock(Arc::clone(around.clock))
+        .transitions(around.queue.clone());
+    let budget = RetryBudget::new(resilience.retry_ratio, resilience.retry_reserve);
     let mut retry = Retry::new(resilience.max_attempts)
         .with_base(resilience.retry_base)
-        .with_cap(resilience.retry_cap);
-    if let Some(seed) = seed {
+        .with_cap(resilience.retry_cap)
+        .with_budget(budget);
+    if let Some(seed) = around.seed {
         breaker = breaker.seed(seed);
         retry = retry.with_seed(seed);
     }
@@ -324,19 +368,23 @@ fn guard(
     if let Some(limit) = resilience.attempt_timeout {
         policy = policy.attempt_timeout(limit);
     }
-    if let Some(limit) = resilience.max_concurrent_calls {
-        policy = policy.bulkhead(Bulkhead::new(name, limit).with_max_wait(resilience.max_wait));
+    let max_concurrent_calls = around.bulkhead.as_ref().map(Bulkhead::limit);
+    if let Some(bulkhead) = around.bulkhead {
+        policy = policy.bulkhead(bulkhead);
     }
-    let has_fallback = fallback.is_some();
+    let has_fallback = around.fallback.is_some();
     let mut guard = Guard::new(agent, policy.build());
-    if let Some(fallback) = fallback {
+    if let Some(fallback) = around.fallback {
         guard = guard.with_fallback(fallback);
+    }
+    if let Some(limit) = resilience.max_silence {
+        guard = guard.with_max_silence(limit);
     }
     Member {
         guard,
         breaker,
         has_fallback,
-        max_concurrent_calls: resilience.max_concurrent_calls,
+        max_concurrent_calls,
         pause: resilience.retry_cap,
     }
 }

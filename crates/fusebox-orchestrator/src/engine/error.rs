@@ -39,6 +39,16 @@ pub enum EngineError {
     /// A failover has no targets.
     #[error("agent `{0}` has no target to ask")]
     NoTarget(String),
+    /// An agent takes the slots of a pool that there is not.
+    #[error("agent `{agent}` is in pool `{pool}`, which this engine does not have; it has: {}", .known.join(", "))]
+    UnknownPool {
+        /// The agent.
+        agent: String,
+        /// The pool it names.
+        pool: String,
+        /// The pools there are.
+        known: Vec<String>,
+    },
     /// A run of this name exists.
     #[error("run `{0}` exists already; resume it, or choose another name")]
     Exists(RunId),

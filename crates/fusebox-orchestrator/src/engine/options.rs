@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fusebox_policy::{Priority, RetryBudget};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,15 @@ pub struct RunOptions {
     pub wait: bool,
     /// A directory for files the agents make.
     pub artifacts: Option<PathBuf>,
+    /// On whose behalf it runs. In the queue of a pool or of an agent the tenants take turns, however many calls each
+    /// has waiting. Kept with the run. Defaults to none; all runs without take turns as one.
+    pub tenant: Option<String>,
+    /// How urgent its calls are where they have to queue. Defaults to [`Priority::NORMAL`]; not kept with the run.
+    pub priority: Priority,
+    /// The purse for all its retries, those of agents inside agents included where they pass their context on. It may
+    /// be shared by several runs. Defaults to one of its own: 10 retries or 2 per step, whichever is more, and one
+    /// more for every five calls.
+    pub retry_budget: Option<RetryBudget>,
     /// Cancelling it stops the run; what is finished stays finished.
     pub cancellation: CancellationToken,
 }
@@ -37,6 +47,9 @@ impl Default for RunOptions {
             objective: None,
             wait: true,
             artifacts: None,
+            tenant: None,
+            priority: Priority::NORMAL,
+            retry_budget: None,
             cancellation: CancellationToken::new(),
         }
     }
@@ -54,6 +67,13 @@ impl RunOptions {
     #[must_use]
     pub fn with_input(mut self, input: Value) -> Self {
         self.input = input;
+        self
+    }
+
+    /// Says on whose behalf it runs.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
         self
     }
 

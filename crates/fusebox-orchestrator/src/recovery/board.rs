@@ -1,12 +1,13 @@
 //! The lines of all agents: who may go now, and when to look again. Time and the state of the breakers come in.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fusebox_breaker::Availability;
 use tokio::time::Instant;
 
-use super::Settings;
 use super::line::{Line, Look, Move, Place, Waiter};
+use super::{Settings, Waits};
 
 /// What a look at the lines came to.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ pub(super) struct Joining<'a> {
     pub(super) probes: u32,
     /// Calls the agent takes at once.
     pub(super) bulkhead: Option<usize>,
+    /// How long it stays back at most for an agent upstream that is away as well.
+    pub(super) patience: Duration,
     /// Tries of this call that failed before.
     pub(super) tries: u32,
     pub(super) deadline: Instant,
@@ -66,7 +69,7 @@ impl Board {
         let line = self
             .lines
             .entry(call.agent.to_owned())
-            .or_insert_with(|| Line::new(number, call.probes as usize, limit));
+            .or_insert_with(|| Line::new(number, call.probes as usize, limit, call.patience));
         for agent in upstream.filter(|agent| *agent != call.agent) {
             if !line.upstream.contains(agent) {
                 line.upstream.insert(agent.to_owned());
@@ -74,6 +77,7 @@ impl Board {
         }
         let waiter = Waiter {
             not_before: call.not_before,
+            since: Instant::now(),
         };
         line.waiting.insert(place, waiter);
         place
@@ -122,10 +126,16 @@ impl Board {
         self.lines.contains_key(agent)
     }
 
-    /// How many calls wait for each agent.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (&str, usize)> {
-        let lines = self.lines.iter();
-        lines.map(|(agent, line)| (agent.as_str(), line.waiting.len()))
+    /// The calls that wait for each agent.
+    pub(super) fn waits(&self, now: Instant) -> impl Iterator<Item = (&str, Waits)> {
+        self.lines.iter().map(move |(agent, line)| {
+            let first = line.waiting.values().map(|waiter| waiter.since).min();
+            let waits = Waits {
+                calls: line.waiting.len(),
+                oldest: first.map(|since| now.saturating_duration_since(since)),
+            };
+            (agent.as_str(), waits)
+        })
     }
 
     /// Looks at every line, agents upstream before those that work with what they made.
@@ -153,10 +163,9 @@ impl Board {
             match views[agent].turn {
                 Move::At(due) => pass.wake_at(due),
                 Move::Rest => {}
-                Move::Go(room) => match self.hold(agent, &order[..rank], &views) {
-                    Hold::Go => self.release(agent, room, now, &views, &mut pass),
-                    Hold::Stay => {}
-                    Hold::PutOff(due) => pass.wake_at(due),
+                Move::Go(room) => match self.stays_until(agent, &order[..rank], &views, now) {
+                    Some(until) => pass.wake_at(until),
+                    None => self.release(agent, room, now, &views, &mut pass),
                 },
             }
         }
@@ -199,34 +208,21 @@ impl Board {
         order.into_iter().map(|(_, agent)| agent).collect()
     }
 
-    /// Whether a line whose agent is due stays back for one before it. It does while that one is being probed, and if
-    /// the probe fails until that one's next, but not twice in a row: so it is never kept from its agent for longer
-    /// than one wait of another.
-    fn hold(&mut self, agent: &str, before: &[String], views: &BTreeMap<String, View>) -> Hold {
-        let line = &self.lines[agent];
-        if views[agent].is_back || line.is_out() || !line.may_be_held() {
-            return Hold::Go;
+    /// Until when a line that may go stays back for one upstream, if it does: while that one is away, but no longer
+    /// than one wait of its own, so that what has got past the one upstream is not held up for long.
+    fn stays_until(
+        &mut self,
+        agent: &str,
+        before: &[String],
+        views: &BTreeMap<String, View>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let line = self.lines.get_mut(agent).expect("it is one of the lines");
+        let is_away = |up: &String| line.upstream.contains(up) && !views[up].is_back;
+        if views[agent].is_back || line.is_out() || !before.iter().any(is_away) {
+            return None;
         }
-        let ups = before.iter().filter(|up| line.upstream.contains(*up));
-        let away: Vec<&String> = ups.filter(|up| !views[*up].is_back).collect();
-        let is_tried =
-            |up: &&String| self.lines[*up].is_out() || matches!(views[*up].turn, Move::Go(_));
-        let is_held = away.iter().any(is_tried);
-        let failed_until = away.iter().find_map(|up| match views[*up].turn {
-            Move::At(due) => Some(due),
-            _ => None,
-        });
-        let line = self.lines.get_mut(agent).expect("it was just there");
-        let was_held = std::mem::replace(&mut line.held, is_held);
-        match failed_until.filter(|_| was_held) {
-            _ if is_held => Hold::Stay,
-            None => Hold::Go,
-            // The wave it stayed back for has failed.
-            Some(due) => {
-                line.put_off(due);
-                Hold::PutOff(due)
-            }
-        }
+        Some(line.stays_until(now)).filter(|until| *until > now)
     }
 }
 
@@ -237,15 +233,11 @@ struct View {
     turn: Move,
 }
 
-/// What the agents upstream mean for a line that may go.
-enum Hold {
-    Go,
-    Stay,
-    PutOff(Instant),
-}
-
 impl Pass {
     fn wake_at(&mut self, due: Instant) {
         self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub(super) struct Place {
 pub(super) struct Waiter {
     /// It is not to be made earlier, whatever the breaker says.
     pub(super) not_before: Instant,
+    /// When it joined.
+    pub(super) since: Instant,
 }
 
 /// What an agent's breaker looks like from outside.
@@ -56,36 +58,40 @@ pub(super) struct Line {
     /// what was let go before, the breaker does not listen any more. Other for every line, so that a call of one
     /// that is gone means nothing to the next.
     epoch: u64,
+    /// Its first epoch.
+    born: u64,
+    /// Calls that went before the breaker opened again and have not come back.
+    late: usize,
     probes: usize,
     limit: usize,
-    /// Where the wave before it failed: until when it stays back. At most once in a row.
-    put_off: Option<Instant>,
-    was_put_off: bool,
-    /// Whether it stays back in this wave for an agent upstream.
-    pub(super) held: bool,
+    /// How long it stays back at most for an agent upstream that is away as well.
+    patience: Duration,
+    /// Since when its agent could be called.
+    ready_since: Option<Instant>,
     /// When the next probe is due, as the waiting calls were last told.
     told_due: Option<Instant>,
 }
 
 impl Line {
-    pub(super) fn new(epoch: u64, probes: usize, limit: usize) -> Self {
+    pub(super) fn new(epoch: u64, probes: usize, limit: usize, patience: Duration) -> Self {
         Self {
             waiting: BTreeMap::new(),
             upstream: BTreeSet::new(),
             window: probes,
             out: 0,
             epoch,
+            born: epoch,
+            late: 0,
             probes,
             limit: limit.max(probes),
-            put_off: None,
-            was_put_off: false,
-            held: false,
+            patience,
+            ready_since: None,
             told_due: None,
         }
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.out == 0
+        self.waiting.is_empty() && self.out + self.late == 0
     }
 
     /// Whether calls are out.
@@ -105,9 +111,11 @@ impl Line {
 
     /// Takes in how the breaker is now. `epoch` is one that no line has had.
     pub(super) fn observe(&mut self, look: Look, epoch: u64) {
-        if look.is_open && (self.out > 0 || self.window > self.probes) {
+        // Once its wait is over it is still open until the first probe gets there.
+        let refuses = look.is_open && look.availability != Availability::ProbeReady;
+        if refuses && (self.out > 0 || self.window > self.probes) {
             self.epoch = epoch;
-            self.out = 0;
+            self.late += std::mem::take(&mut self.out);
             self.window = self.probes;
         }
     }
@@ -118,9 +126,6 @@ impl Line {
             Availability::NotBefore(wait) => return Move::At(now + wait),
             Availability::Never => return Move::Rest,
             Availability::Ready | Availability::ProbeReady => {}
-        }
-        if let Some(until) = self.put_off.filter(|until| *until > now) {
-            return Move::At(until);
         }
         match self.room(look) {
             0 => Move::Rest,
@@ -140,9 +145,7 @@ impl Line {
             self.waiting.remove(place);
         }
         self.out += places.len();
-        if !places.is_empty() {
-            (self.put_off, self.was_put_off) = (None, false);
-        }
+        self.ready_since = None;
         places
     }
 
@@ -161,6 +164,7 @@ impl Line {
     /// A call that was out is over. A success makes room for one more, a failure for half as many.
     pub(super) fn back(&mut self, epoch: u64, success: Option<bool>) {
         if epoch != self.epoch {
+            self.late -= usize::from(epoch >= self.born);
             return;
         }
         self.out -= 1;
@@ -171,15 +175,9 @@ impl Line {
         }
     }
 
-    /// The wave failed before it reached this line: it stays back until `due`.
-    pub(super) fn put_off(&mut self, due: Instant) {
-        self.put_off = Some(due);
-        self.was_put_off = true;
-    }
-
-    /// Whether it may be held back for an agent upstream.
-    pub(super) fn may_be_held(&self) -> bool {
-        !self.was_put_off
+    /// Until when a line that may go stays back for an agent upstream.
+    pub(super) fn stays_until(&mut self, now: Instant) -> Instant {
+        *self.ready_since.get_or_insert(now) + self.patience
     }
 
     /// Whether `due` is another moment than the waiting calls were told; from now on it is not. Two readings of one

@@ -155,13 +155,11 @@ impl Run {
         let ended = call.clone();
         let handle = self.tasks.spawn(async move {
             let result = call::call(task, context, &hooks).await;
-            if let Some(turn) = turn {
-                call::give_back(turn, &result);
-            }
             // The run may have ended meanwhile; then nobody waits for the answer.
             let _ = hooks.sender.send(Message::Ended {
                 call: ended,
                 result,
+                turn,
             });
         });
         self.calls_of_tasks.insert(handle.id(), call);
@@ -171,12 +169,16 @@ impl Run {
         let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
         let name = step.name();
         let key = idempotency_key(&self.id, step, part);
-        let step = name.to_owned();
+        let (step, pulse) = (name.to_owned(), Arc::clone(&self.pulse));
         let mut context = Context::new(self.id.as_str(), name)
             .with_idempotency_key(key)
             .with_deadline(self.deadline)
+            .with_tenant(self.settings.tenant.clone())
+            .with_priority(self.settings.priority)
+            .with_retry_budget(self.settings.retry_budget.clone())
             .with_cancellation(self.settings.cancellation.child_token())
             .with_progress(move |message: &str| {
+                pulse.sign();
                 shared.events.of_run(
                     &run,
                     EventKind::StepProgress {

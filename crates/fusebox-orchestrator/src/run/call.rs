@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
 use crate::event::EventKind;
-use crate::recovery::Turn;
 use crate::shared::Shared;
 use crate::time::millis;
 
@@ -88,12 +87,11 @@ pub(super) async fn call(
     }
 }
 
-/// Tells those who wait for the same agent how the call went.
-pub(super) fn give_back(turn: Turn, result: &Result<Answered, Refused>) {
+/// Whether a call has shown its agent to be well, or not well; `None` where it has shown neither.
+pub(super) fn has_shown(result: &Result<Answered, Refused>) -> Option<bool> {
     match result {
-        Ok(_) => turn.finish(true),
-        Err(refused) if refused.is_failure() => turn.finish(false),
-        Err(_) => drop(turn),
+        Ok(_) => Some(true),
+        Err(refused) => refused.is_failure().then_some(false),
     }
 }
 
