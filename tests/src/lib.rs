@@ -20,6 +20,7 @@
 
 mod binary;
 mod gate;
+mod http;
 mod invocation;
 mod processes;
 mod sandbox;
@@ -29,6 +30,7 @@ mod workspace;
 
 pub use binary::binary;
 pub use gate::Gate;
+pub use http::Service;
 pub use invocation::{Outcome, Running};
 pub use processes::{Process, marked};
 pub use sandbox::Sandbox;
