@@ -151,6 +151,9 @@ pub(crate) struct How {
     /// primary-fsync, replicated:N [default: whatever the store gives]
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
     pub(crate) min_durability: Option<Durability>,
+    /// On whose behalf to run: where calls queue for a slot, tenants take turns
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
     /// How long to keep the journal of the run once it is over; one that waits is kept until resumed
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30d")]
     pub(crate) keep_finished: Duration,

@@ -142,6 +142,9 @@ impl Job<'_> {
         if let Some(minimum) = self.how.min_durability {
             builder = builder.min_durability(minimum);
         }
+        for pool in &self.file.pools {
+            builder = builder.pool(pool.bulkhead());
+        }
         for spec in self.file.agents.values() {
             builder = self.add(builder, spec, wrapping)?;
             if let Some(fallback) = &spec.fallback {
@@ -182,6 +185,7 @@ impl Job<'_> {
             .with_input(self.input.clone());
         options.attachment = serde_json::to_value(&self.source).expect("a source is plain data");
         options.objective = self.how.objective;
+        options.tenant.clone_from(&self.how.tenant);
         options.wait = !self.how.no_wait;
         options.artifacts = Some(artifacts);
         options

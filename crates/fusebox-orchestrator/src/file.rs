@@ -6,6 +6,7 @@ mod diagnostic;
 mod endpoint;
 mod foreign;
 mod locate;
+mod pool;
 mod raw;
 mod step;
 
@@ -20,6 +21,7 @@ pub use self::endpoint::{
     FailoverSpec, HttpSpec, OpenAiSpec, PriceSpec, SecretHeader, ToolSpec, UrlSpec, WireSpec,
 };
 use self::locate::locate;
+pub use self::pool::PoolSpec;
 use self::raw::RawFile;
 use crate::workflow::{Step, Workflow};
 
@@ -67,6 +69,8 @@ pub struct WorkflowFile {
     pub workflow: Workflow,
     /// The agents its steps call, by name.
     pub agents: BTreeMap<String, AgentSpec>,
+    /// The pools whose slots agents share.
+    pub pools: Vec<PoolSpec>,
     /// What a run may be given.
     pub inputs: Vec<InputSpec>,
     /// Files a run leaves in its artifacts directory, the chief one first.
@@ -88,6 +92,7 @@ impl WorkflowFile {
             toml::from_str(text).map_err(|error| FileErrors::from_toml(&source, &error))?;
         let mut errors = Vec::new();
         let agents = agents(&source, &raw, &mut errors);
+        let pools = pool::read(&source, &raw, &mut errors);
         let steps = step::read(&source, &raw, &mut errors);
         if !errors.is_empty() {
             return Err(FileErrors::new(errors));
@@ -97,6 +102,7 @@ impl WorkflowFile {
         Ok(Self {
             workflow,
             agents,
+            pools,
             inputs: raw
                 .input
                 .iter()

@@ -203,6 +203,18 @@ fn resilience(
     if let Some(wait) = time(raw.max_wait.as_ref()) {
         resilience.max_wait = wait;
     }
+    resilience.pool = raw.pool.as_ref().map(|pool| pool.get_ref().clone());
+    resilience.max_silence = time(raw.max_silence.as_ref());
+    if let Some(ratio) = &raw.retry_ratio {
+        if !(0.0..=1.0).contains(ratio.get_ref()) {
+            let message = format!("{} is no share of calls", ratio.get_ref());
+            return Err(source.error(ratio.span(), message, "write 0.0 to 1.0, such as 0.2"));
+        }
+        resilience.retry_ratio = *ratio.get_ref();
+    }
+    if let Some(reserve) = &raw.retry_reserve {
+        resilience.retry_reserve = *reserve.get_ref();
+    }
     Ok(resilience)
 }
 

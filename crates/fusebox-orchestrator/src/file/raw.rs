@@ -20,6 +20,8 @@ pub(super) struct RawFile {
     #[serde(default)]
     pub(super) agents: BTreeMap<Spanned<String>, Spanned<RawAgent>>,
     #[serde(default)]
+    pub(super) pools: BTreeMap<Spanned<String>, RawPool>,
+    #[serde(default)]
     pub(super) step: Vec<RawStep>,
 }
 
@@ -133,6 +135,18 @@ pub(super) struct RawAgent {
     pub(super) max_concurrent_probes: Option<Spanned<u32>>,
     pub(super) max_concurrent_calls: Option<Spanned<usize>>,
     pub(super) max_wait: Option<Spanned<Time>>,
+    pub(super) pool: Option<Spanned<String>>,
+    pub(super) max_silence: Option<Spanned<Time>>,
+    pub(super) retry_ratio: Option<Spanned<f64>>,
+    pub(super) retry_reserve: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPool {
+    pub(super) max_concurrent_calls: Spanned<usize>,
+    pub(super) max_wait: Option<Spanned<Time>>,
+    pub(super) max_queue: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Deserialize)]

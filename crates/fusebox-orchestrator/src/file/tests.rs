@@ -349,3 +349,43 @@ fn a_last_good_output_is_read_with_its_age_and_pointed_at_where_it_has_none() {
     let (line, _, message, _) = error_of(&third("on_unavailable = \"later\""));
     assert_eq!((line, message.as_str()), (24, "unknown variant `later`"));
 }
+
+#[test]
+fn agents_share_the_slots_of_a_pool() {
+    let pool = "\n[pools.llm]\nmax_concurrent_calls = 20\nmax_wait = \"5s\"\nmax_queue = 50\n";
+    let text = GOOD.replace("preset = \"triage\"", "preset = \"triage\"\npool = \"llm\"") + pool;
+    let file = WorkflowFile::parse("f.toml", &text).unwrap();
+    assert_eq!(file.agents["a"].resilience.pool.as_deref(), Some("llm"));
+    let [llm] = file.pools.as_slice() else {
+        panic!("one pool: {:?}", file.pools);
+    };
+    let slots = (
+        llm.max_concurrent_calls,
+        llm.max_wait.as_secs(),
+        llm.max_queue,
+    );
+    assert_eq!(slots, (20, 5, Some(50)));
+    assert_eq!(
+        (llm.bulkhead().limit(), &**llm.bulkhead().name()),
+        (20, "llm")
+    );
+}
+
+#[test]
+fn a_pool_that_is_not_there_or_does_not_fit_is_pointed_at() {
+    let with = |line: &str| GOOD.replace("preset = \"triage\"", line);
+    let (line, column, message, _) = error_of(&with("pool = \"llm\""));
+    assert_eq!((line, column), (8, 8));
+    assert_eq!(message, "pool `llm` is not defined");
+    let both = with("pool = \"llm\"\nmax_concurrent_calls = 3");
+    let (line, _, message, _) = error_of(&(both + "\n[pools.llm]\nmax_concurrent_calls = 20\n"));
+    assert_eq!(
+        (line, message.as_str()),
+        (9, "this agent takes the slots of its pool")
+    );
+    let (_, _, message, _) =
+        error_of(&(GOOD.to_owned() + "\n[pools.llm]\nmax_concurrent_calls = 0\n"));
+    assert_eq!(message, "no call could ever run");
+    let (_, _, message, _) = error_of(&with("retry_ratio = 1.5"));
+    assert_eq!(message, "1.5 is no share of calls");
+}
