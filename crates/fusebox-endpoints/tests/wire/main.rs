@@ -1,5 +1,6 @@
 //! Agents behind HTTP against real sockets that misbehave in every way at every moment.
 
+mod breakers;
 mod http;
 mod http2;
 mod openai;

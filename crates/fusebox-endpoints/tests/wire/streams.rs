@@ -41,10 +41,7 @@ async fn pieces_make_an_answer_and_its_usage_is_settled() {
     let server = Server::always(stream(&[ROLE, HEL, LO, STOP, USAGE, DONE])).await;
     let (sender, mut pieces) = mpsc::channel(8);
     let meter = Meter::new();
-    let cx = context()
-        
-        .with_pieces(sender)
-        .with_meter(meter.clone());
+    let cx = context().with_pieces(sender).with_meter(meter.clone());
     let reply = ask(model(&server), &cx).await.expect("an answer");
     let expected = json!({
         "text": "hello", "finish_reason": "stop", "model": "m-1",
