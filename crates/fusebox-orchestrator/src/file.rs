@@ -1,6 +1,7 @@
 //! Workflow files: TOML in, a checked workflow and its agents out, errors that point at the place.
 
 mod agent;
+mod budget;
 mod condition;
 mod diagnostic;
 mod endpoint;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fusebox_breaker::{Config, ConfigError, presets::Preset};
+use fusebox_policy::Limits;
 
 /// The protection of one agent. [`Resilience::default`] suits an agent nothing is known about.
 ///
@@ -44,6 +45,10 @@ pub struct Resilience {
     pub retry_ratio: f64,
     /// Retries saved up for an agent at most, and at first. Defaults to 20.
     pub retry_reserve: u32,
+    /// Tokens and money that its calls may cost, over all runs of the engine and for as long as it
+    /// lives. Each attempt's estimate is reserved, and settled to what it cost. A call that finds not
+    /// enough left waits like one whose breaker is open. Defaults to no limit.
+    pub budget: Option<Limits>,
 }
 
 impl Default for Resilience {
@@ -62,6 +67,7 @@ impl Default for Resilience {
             max_silence: None,
             retry_ratio: 0.2,
             retry_reserve: 20,
+            budget: None,
         }
     }
 }
@@ -114,6 +120,13 @@ impl Resilience {
     #[must_use]
     pub fn with_retry_budget(mut self, ratio: f64, reserve: u32) -> Self {
         (self.retry_ratio, self.retry_reserve) = (ratio, reserve);
+        self
+    }
+
+    /// Limits what its calls may cost.
+    #[must_use]
+    pub fn with_budget(mut self, limits: Limits) -> Self {
+        self.budget = Some(limits);
         self
     }
 

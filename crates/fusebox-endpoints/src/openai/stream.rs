@@ -44,6 +44,7 @@ pub(super) async fn read(
             Err(_) if answer.is_finished() => return Ok(answer),
             Err(failure) => return Err(failure),
         };
+        cx.heartbeat();
         for event in events.push(&bytes) {
             if event.data.trim() == DONE {
                 return Ok(answer);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fusebox_agent::{Agent, Description, Failover, Guard, Order};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
-use fusebox_policy::{Bulkhead, Policy, Retry, RetryBudget, TokioClock};
+use fusebox_policy::{Budget, Bulkhead, Policy, Retry, RetryBudget, TokioClock};
 use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
@@ -371,6 +371,9 @@ fn guard(name: &str, agent: Arc<dyn Agent>, resilience: &Resilience, around: Aro
     let max_concurrent_calls = around.bulkhead.as_ref().map(Bulkhead::limit);
     if let Some(bulkhead) = around.bulkhead {
         policy = policy.bulkhead(bulkhead);
+    }
+    if let Some(limits) = resilience.budget {
+        policy = policy.budget(Budget::new(name, limits));
     }
     let has_fallback = around.fallback.is_some();
     let mut guard = Guard::new(agent, policy.build());

@@ -9,8 +9,8 @@ use toml::Spanned;
 
 use super::diagnostic::{FileError, Source, suggestion};
 use super::endpoint::{self, FailoverSpec, HttpSpec, OpenAiSpec};
-use super::foreign;
 use super::raw::{RawAgent, Time};
+use super::{budget, foreign};
 use crate::resilience::Resilience;
 
 /// An agent as a file defines it. Whoever runs the workflow makes the agent from it.
@@ -203,6 +203,7 @@ fn resilience(
     if let Some(wait) = time(raw.max_wait.as_ref()) {
         resilience.max_wait = wait;
     }
+    resilience.budget = budget::limits(source, raw)?;
     resilience.pool = raw.pool.as_ref().map(|pool| pool.get_ref().clone());
     resilience.max_silence = time(raw.max_silence.as_ref());
     if let Some(ratio) = &raw.retry_ratio {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 
 use super::agent::to_json;
+use super::budget::micro_dollars;
 use super::diagnostic::{FileError, Source, suggestion};
 use super::raw::{RawAgent, Time};
 
@@ -406,17 +407,15 @@ fn parameters(source: &Source, raw: &RawAgent) -> Result<Map<String, Value>, Fil
 }
 
 fn price(source: &Source, raw: &RawAgent) -> Result<Option<PriceSpec>, FileError> {
-    const MILLION: f64 = 1e6;
     let Some(given) = &raw.dollars_per_million_tokens else {
         return Ok(None);
     };
     let parts = [given.get_ref().input, given.get_ref().output];
-    if parts.iter().any(|part| !(0.0..=MILLION).contains(part)) {
+    let [Some(input), Some(output)] = parts.map(micro_dollars) else {
         let message = "a price is a number of dollars from 0 to a million";
         let help = "such as dollars_per_million_tokens = { input = 0.15, output = 0.6 }";
         return Err(source.error(given.span(), message, help));
-    }
-    let [input, output] = parts.map(|dollars| (dollars * MILLION).round() as u64);
+    };
     Ok(Some(PriceSpec { input, output }))
 }
 

@@ -135,6 +135,7 @@ pub(super) struct RawAgent {
     pub(super) max_concurrent_probes: Option<Spanned<u32>>,
     pub(super) max_concurrent_calls: Option<Spanned<usize>>,
     pub(super) max_wait: Option<Spanned<Time>>,
+    pub(super) budget: Option<Spanned<RawBudget>>,
     pub(super) pool: Option<Spanned<String>>,
     pub(super) max_silence: Option<Spanned<Time>>,
     pub(super) retry_ratio: Option<Spanned<f64>>,
@@ -147,6 +148,16 @@ pub(super) struct RawPool {
     pub(super) max_concurrent_calls: Spanned<usize>,
     pub(super) max_wait: Option<Spanned<Time>>,
     pub(super) max_queue: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBudget {
+    pub(super) window: Option<Time>,
+    pub(super) tokens: Option<u64>,
+    pub(super) dollars: Option<f64>,
+    pub(super) total_tokens: Option<u64>,
+    pub(super) total_dollars: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
