@@ -1,5 +1,6 @@
 //! The orchestrator's front: agents with their protection, a store, and runs over them.
 
+mod alternatives;
 mod builder;
 mod error;
 mod options;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_agent::{Agent, Description, Failover, Guard, Order};
+use fusebox_agent::{Agent, Description, Guard, Order};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
 use fusebox_policy::{Budget, Bulkhead, Policy, Retry, RetryBudget, TokioClock};
 use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
+use super::alternatives::Alternatives;
 use super::{Engine, EngineError};
 use crate::event::Events;
 use crate::live::LiveRuns;
@@ -58,7 +59,7 @@ pub struct EngineBuilder {
     store: Arc<dyn StateStore>,
     agents: Vec<(Arc<dyn Agent>, Resilience)>,
     fallbacks: BTreeMap<String, Arc<dyn Agent>>,
-    failovers: Vec<Alternatives>,
+    failovers: Vec<(Alternatives, Resilience)>,
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
     store_patience: Duration,
@@ -122,7 +123,7 @@ impl EngineBuilder {
     }
 
     /// Adds an agent that is one out of `targets`, which are agents of this engine: each behind its
-    /// own protection, `resilience` is around all of them. See [`Failover`].
+    /// own protection, `resilience` is around all of them. See [`Failover`](fusebox_agent::Failover).
     pub fn failover(
         mut self,
         description: Description,
@@ -130,12 +131,9 @@ impl EngineBuilder {
         order: Order,
         resilience: Resilience,
     ) -> Self {
-        self.failovers.push(Alternatives {
-            description,
-            targets: targets.into_iter().map(Into::into).collect(),
-            order,
-            resilience,
-        });
+        let targets = targets.into_iter().map(Into::into).collect();
+        let failover = Alternatives::new(description, targets, order);
+        self.failovers.push((failover, resilience));
         self
     }
 
@@ -232,10 +230,8 @@ impl EngineBuilder {
         let agents = std::mem::take(&mut self.agents).into_iter();
         let agents = agents.map(|(agent, resilience)| (Either::Agent(agent), resilience));
         let failovers = std::mem::take(&mut self.failovers).into_iter();
-        let failovers = failovers.map(|failover| {
-            let resilience = failover.resilience.clone();
-            (Either::Failover(failover), resilience)
-        });
+        let failovers =
+            failovers.map(|(failover, resilience)| (Either::Failover(failover), resilience));
         for (index, (one, resilience)) in agents.chain(failovers).enumerate() {
             let agent = match one {
                 Either::Agent(agent) => agent,
@@ -305,40 +301,6 @@ impl EngineBuilder {
 enum Either {
     Agent(Arc<dyn Agent>),
     Failover(Alternatives),
-}
-
-/// An agent that is one out of others, before those have their guards.
-struct Alternatives {
-    description: Description,
-    targets: Vec<String>,
-    order: Order,
-    resilience: Resilience,
-}
-
-impl Alternatives {
-    fn agent(&self, members: &BTreeMap<String, Member>) -> Result<Arc<dyn Agent>, EngineError> {
-        let name = &self.description.name;
-        let guards = self.targets.iter().map(|target| {
-            let member = members.get(target);
-            let member = member.ok_or_else(|| EngineError::UnknownTarget {
-                agent: name.clone(),
-                target: target.clone(),
-            })?;
-            Ok(member.guard.clone())
-        });
-        let guards = guards.collect::<Result<Vec<_>, EngineError>>()?;
-        if guards.is_empty() {
-            return Err(EngineError::NoTarget(name.clone()));
-        }
-        let mut failover = Failover::new(name.clone(), guards).with_order(&self.order);
-        if let Some(schema) = &self.description.input_schema {
-            failover = failover.with_input_schema(schema.clone());
-        }
-        if let Some(schema) = &self.description.output_schema {
-            failover = failover.with_output_schema(schema.clone());
-        }
-        Ok(Arc::new(failover))
-    }
 }
 
 /// What stands around an agent besides its resilience.
