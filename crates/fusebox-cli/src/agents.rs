@@ -94,39 +94,71 @@ pub(crate) fn check_placeholders(file: &WorkflowFile) -> Result<(), Failure> {
     let inputs: Value = names.map(|name| (name, Value::from(""))).collect();
     for (name, spec) in &file.agents {
         if let AgentKind::Command(command) = &spec.kind {
+            let known = file.known_input(spec, &inputs);
             let texts = [&command.program].into_iter().chain(&command.args);
             let mut texts = texts.chain(&command.dir).chain(command.env.values());
-            if let Some(error) = texts.find_map(|text| fill(text, &inputs).err()) {
-                let known: Vec<&str> = file.inputs.iter().map(|i| i.name.as_str()).collect();
-                let help = match known.as_slice() {
-                    [] => "the file declares no inputs".to_owned(),
-                    known => format!("inputs: {}", known.join(", ")),
-                };
+            if let Some(error) = texts.find_map(|text| fill(text, &known).err()) {
                 let message = format!("agent `{name}`: {error}");
-                return Err(file.error_at_agent(name, message, help).into());
+                return Err(file
+                    .error_at_agent(name, message, fillable(file, spec, &known))
+                    .into());
             }
         }
     }
     Ok(())
 }
 
-/// Makes an agent, wrapped as asked. `directory` is the file's, `input` the run's.
+/// What placeholders an agent's command may hold, in words.
+fn fillable(file: &WorkflowFile, spec: &AgentSpec, known: &Value) -> String {
+    let known: Vec<&String> = known
+        .as_object()
+        .into_iter()
+        .flat_map(|o| o.keys())
+        .collect();
+    let within = spec
+        .within
+        .as_ref()
+        .and_then(|within| file.inner.get(within));
+    let later = within.into_iter().flat_map(|file| &file.inputs);
+    let later = later.map(|input| &input.name);
+    let later: Vec<&str> = later
+        .filter(|name| !known.contains(name))
+        .map(|name| &**name)
+        .collect();
+    let known: Vec<&str> = known.into_iter().map(|name| &**name).collect();
+    let known = match known.as_slice() {
+        [] => "the file declares no inputs".to_owned(),
+        known => format!("inputs: {}", known.join(", ")),
+    };
+    if later.is_empty() {
+        return known;
+    }
+    let later = later.join(", ");
+    format!("{later} comes from a step, so it is only on standard input; {known}")
+}
+
+/// Makes an agent, wrapped as asked. `directory` is the outermost file's, `input` the run's.
 pub(crate) fn make(
     spec: &AgentSpec,
+    file: &WorkflowFile,
     directory: &Path,
     input: &Value,
     wrapping: &Wrapping,
 ) -> Result<Arc<dyn Agent>, Failure> {
+    let (directory, input) = (
+        directory.join(file.directory_of(spec)),
+        file.known_input(spec, input),
+    );
     let schema = spec.output_schema.clone();
     let agent: Arc<dyn Agent> = match &spec.kind {
-        AgentKind::Command(command) => {
-            Arc::new(make_command(&spec.name, command, schema, directory, input)?)
-        }
+        AgentKind::Command(command) => Arc::new(make_command(
+            &spec.name, command, schema, &directory, &input,
+        )?),
         AgentKind::Rust { function } => review::agent(function, &spec.name, schema)
             .expect("functions were checked with the file"),
-        AgentKind::Http(http) => Arc::new(endpoints::http(&spec.name, http, schema, directory)?),
+        AgentKind::Http(http) => Arc::new(endpoints::http(&spec.name, http, schema, &directory)?),
         AgentKind::OpenAi(model) => {
-            Arc::new(endpoints::openai(&spec.name, model, schema, directory)?)
+            Arc::new(endpoints::openai(&spec.name, model, schema, &directory)?)
         }
         _ => {
             return Err(Failure::misuse(format!(

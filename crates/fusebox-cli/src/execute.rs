@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use fusebox::agent::Order;
+use fusebox::agent::{Agent, Order};
 use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
 use fusebox::orchestrator::{EngineBuilder, Event, load_run};
@@ -149,7 +149,7 @@ impl Job<'_> {
             builder = self.add(builder, spec, wrapping)?;
             if let Some(fallback) = &spec.fallback {
                 let fallback = &self.file.agents[fallback];
-                let agent = agents::make(fallback, &self.source.directory, &self.input, wrapping)?;
+                let agent = self.agent(fallback, wrapping)?;
                 builder = builder.fallback(&spec.name, agent);
             }
         }
@@ -165,7 +165,7 @@ impl Job<'_> {
     ) -> Result<EngineBuilder, Failure> {
         let resilience = spec.resilience.clone();
         let AgentKind::Failover(failover) = &spec.kind else {
-            let agent = agents::make(spec, &self.source.directory, &self.input, wrapping)?;
+            let agent = self.agent(spec, wrapping)?;
             return Ok(builder.shared_agent(agent, resilience));
         };
         let mut description = Description::new(&spec.name, "failover");
@@ -177,6 +177,11 @@ impl Job<'_> {
             None => Order::Listed,
         };
         Ok(builder.failover(description, &failover.targets, order, resilience))
+    }
+
+    fn agent(&self, spec: &AgentSpec, wrapping: &Wrapping) -> Result<Arc<dyn Agent>, Failure> {
+        let directory = &self.source.directory;
+        agents::make(spec, &self.file, directory, &self.input, wrapping)
     }
 
     fn options(&self, artifacts: PathBuf) -> RunOptions {

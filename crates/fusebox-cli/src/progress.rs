@@ -355,20 +355,18 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
             duration_ms,
             reason,
         } => {
-            let attempts = if *attempts == 1 {
-                "1 attempt".into()
-            } else {
-                format!("{attempts} attempts")
+            let took = time(*duration_ms);
+            let attempts = match attempts {
+                // It called nobody.
+                0 => String::new(),
+                1 => format!(" after 1 attempt in {took}"),
+                _ => format!(" after {attempts} attempts in {took}"),
             };
             let reason = reason
                 .as_deref()
                 .map(|reason| format!(": {reason}"))
                 .unwrap_or_default();
-            format!(
-                "{} {step} {status} after {attempts} in {}{reason}",
-                mark(*status),
-                time(*duration_ms)
-            )
+            format!("{} {step} {status}{attempts}{reason}", mark(*status))
         }
         EventKind::BreakerMoved {
             breaker,

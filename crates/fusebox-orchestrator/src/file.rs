@@ -6,12 +6,14 @@ mod condition;
 mod diagnostic;
 mod endpoint;
 mod foreign;
+mod inner;
 mod locate;
 mod pool;
 mod raw;
 mod step;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use toml::Spanned;
 
@@ -21,6 +23,8 @@ use self::diagnostic::{Source, suggestion};
 pub use self::endpoint::{
     FailoverSpec, HttpSpec, OpenAiSpec, PriceSpec, SecretHeader, ToolSpec, UrlSpec, WireSpec,
 };
+pub use self::inner::InnerFile;
+use self::inner::Reading;
 use self::locate::locate;
 pub use self::pool::PoolSpec;
 use self::raw::RawFile;
@@ -78,25 +82,80 @@ pub struct WorkflowFile {
     pub reports: Vec<String>,
     /// What the workflow is for.
     pub description: Option<String>,
+    /// The files that are steps, by step; one in another under the names of both, as in `month/billing`.
+    pub inner: BTreeMap<String, InnerFile>,
     source: Source,
 }
 
 impl WorkflowFile {
-    /// Reads `text`; `name` is how errors call the file.
+    /// Reads `text`; `name` is how errors call the file. One with steps that are workflow files is
+    /// refused: see [`parse_with`](Self::parse_with).
     ///
     /// # Errors
     /// Every fault found, each with line, column, what is wrong and what would be right. A fault of
     /// TOML's own grammar hides those behind it.
     pub fn parse(name: &str, text: &str) -> Result<Self, FileErrors> {
+        Self::parse_with(name, text, &|_| {
+            Err("no other file can be read here".to_owned())
+        })
+    }
+
+    /// Reads `text`, and with `read` the files that are steps of it. `read` is given a path from the
+    /// directory of `name` on, without detours; it answers with the file's text, or why there is none.
+    ///
+    /// # Errors
+    /// Every fault found, those of an inner file in that file.
+    pub fn parse_with(
+        name: &str,
+        text: &str,
+        read: &dyn Fn(&Path) -> Result<String, String>,
+    ) -> Result<Self, FileErrors> {
+        Self::read(name, text, &mut Reading::new(name, read))
+    }
+
+    fn read(name: &str, text: &str, reading: &mut Reading<'_>) -> Result<Self, FileErrors> {
         let source = Source::new(name, text);
         let raw: RawFile =
             toml::from_str(text).map_err(|error| FileErrors::from_toml(&source, &error))?;
-        let mut errors = Vec::new();
-        let agents = agents(&source, &raw, &mut errors);
-        let pools = pool::read(&source, &raw, &mut errors);
-        let steps = step::read(&source, &raw, &mut errors);
-        if !errors.is_empty() {
-            return Err(FileErrors::new(errors));
+        let (mut errors, mut elsewhere) = (Vec::new(), Vec::new());
+        let mut agents = agents(&source, &raw, &mut errors);
+        let mut pools = pool::read(&source, &raw, &mut errors);
+        let mut reports = raw.workflow.reports.clone();
+        let (mut workflows, mut inner) = (BTreeMap::new(), BTreeMap::new());
+        for step in &raw.step {
+            let Some(named) = &step.workflow else {
+                continue;
+            };
+            match inner::include(reading, &source, &raw, step, named) {
+                Ok(included) => {
+                    for (name, agent) in included.agents {
+                        if let Some(taken) = agents.insert(name, agent) {
+                            errors.push(taken_name(&source, &taken, step.name.get_ref()));
+                        }
+                    }
+                    for pool in included.pools {
+                        if pools.iter().any(|known| known.name == pool.name) {
+                            let message = format!("pool `{}` is there twice", pool.name);
+                            let help = "one of an inner file begins with the name of its step";
+                            errors.push(source.error(named.span(), message, help));
+                        }
+                        pools.push(pool);
+                    }
+                    workflows.insert(step.name.get_ref().clone(), included.inner);
+                    inner.extend(included.files);
+                    reports.extend(included.reports);
+                }
+                Err(faults) => {
+                    let (own, others): (Vec<_>, Vec<_>) =
+                        faults.into_iter().partition(|fault| fault.file == name);
+                    errors.extend(own);
+                    elsewhere.extend(others);
+                }
+            }
+        }
+        let steps = step::read(&source, &raw, &workflows, &mut errors);
+        if !(errors.is_empty() && elsewhere.is_empty()) {
+            return Err(FileErrors::new(errors).and(elsewhere));
         }
         let workflow =
             workflow(&source, &raw, steps).map_err(|error| FileErrors::new(vec![error]))?;
@@ -109,8 +168,9 @@ impl WorkflowFile {
                 .iter()
                 .map(|(name, input)| input.spec(name))
                 .collect(),
-            reports: raw.workflow.reports.clone(),
+            reports,
             description: raw.workflow.description.clone(),
+            inner,
             source,
         })
     }
@@ -123,11 +183,11 @@ impl WorkflowFile {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> FileErrors {
-        let span = self
-            .agents
-            .get(agent)
-            .map_or(0..0, |spec| spec.span.clone());
-        FileErrors::new(vec![self.source.error(span, message, help)])
+        let (span, source) = match self.agents.get(agent) {
+            Some(spec) => (spec.span.clone(), &spec.source),
+            None => (0..0, &self.source),
+        };
+        FileErrors::new(vec![source.error(span, message, help)])
     }
 }
 
@@ -185,6 +245,15 @@ fn bad_target(
         let message = format!("target `{wanted}` is a failover itself");
         source.error(target.span(), message, "name its targets here")
     })
+}
+
+/// Two steps of one name, or an agent that was called like one inside.
+fn taken_name(source: &Source, taken: &AgentSpec, step: &str) -> FileError {
+    let message = format!(
+        "agent `{}` has the name of one of the workflow that is step `{step}`",
+        taken.name
+    );
+    source.error(taken.span.clone(), message, "give it another name")
 }
 
 fn unknown_agent(

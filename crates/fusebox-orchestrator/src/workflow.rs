@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
+#[cfg(feature = "file")]
+pub(crate) use self::inner::MAX_DEPTH;
 pub use self::inner::{Enter, Feed, Inner};
 pub use self::join::Join;
 pub(crate) use self::join::{Readiness, Tally};
@@ -106,6 +108,15 @@ impl Workflow {
     /// The step of this name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Every agent under `prefix`, as those of a file inside another are.
+    #[cfg(feature = "file")]
+    pub(crate) fn with_agents_under(mut self, prefix: &str) -> Self {
+        for step in &mut self.steps {
+            step.put_agent_under(prefix);
+        }
+        self
     }
 
     /// SHA-256 over everything that decides what a run does, in hex. A run resumes only under the

@@ -27,7 +27,11 @@ pub struct AgentSpec {
     pub output_schema: Option<Value>,
     /// The agent that answers when this one is not available.
     pub fallback: Option<String>,
+    /// The step that is a workflow of the file that defines it; `None` for the outermost file. Its
+    /// name begins with it.
+    pub within: Option<String>,
     pub(super) span: Range<usize>,
+    pub(super) source: Source,
 }
 
 /// The kinds of agents a file can define.
@@ -104,8 +108,30 @@ impl AgentSpec {
                 .fallback
                 .as_ref()
                 .map(|fallback| fallback.get_ref().clone()),
+            within: None,
             span,
+            source: source.clone(),
         })
+    }
+
+    /// As an agent of the workflow that is `step` of the file around its own.
+    pub(super) fn put_inside(mut self, step: &str) -> Self {
+        self.name.insert_str(0, &format!("{step}/"));
+        if let Some(fallback) = &mut self.fallback {
+            fallback.insert_str(0, &format!("{step}/"));
+        }
+        if let Some(pool) = &mut self.resilience.pool {
+            pool.insert_str(0, &format!("{step}/"));
+        }
+        if let AgentKind::Failover(failover) = &mut self.kind {
+            let targets = failover.targets.iter_mut();
+            targets.for_each(|target| target.insert_str(0, &format!("{step}/")));
+        }
+        self.within = Some(match self.within {
+            Some(within) => format!("{step}/{within}"),
+            None => step.to_owned(),
+        });
+        self
     }
 }
 

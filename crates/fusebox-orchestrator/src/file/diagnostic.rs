@@ -176,7 +176,17 @@ impl FileErrors {
         Self::new(vec![source.error(span, message, help)])
     }
 
-    /// The faults, in the order of the file.
+    /// Followed by the faults of other files.
+    pub(crate) fn and(mut self, others: Vec<FileError>) -> Self {
+        self.0.extend(others);
+        self
+    }
+
+    pub(crate) fn into_errors(self) -> Vec<FileError> {
+        self.0
+    }
+
+    /// The faults, in the order of the file; those of the files it includes after its own.
     pub fn errors(&self) -> &[FileError] {
         &self.0
     }

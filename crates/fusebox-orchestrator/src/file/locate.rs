@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::diagnostic::{FileError, Source};
 use super::raw::{RawFile, RawStep};
+use crate::time::short;
 use crate::workflow::WorkflowError;
 
 /// Where in the file a fault of the graph comes from.
@@ -62,6 +63,35 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
             format!("step `{name}` maps over the output of `{over}`, which it does not require"),
             format!("add `{over}` to its `requires`"),
         ),
+        WorkflowError::InnerWith { step: name, other } => (
+            step(name).and_then(|step| match *other {
+                "on_unavailable" => step.on_unavailable.as_ref().map(Spanned::span),
+                _ => step.workflow.as_ref().map(Spanned::span),
+            }),
+            format!("step `{name}` is a workflow of its own and cannot have `{other}` too"),
+            "give it to the steps inside".to_owned(),
+        ),
+        WorkflowError::FeedOffEdge { step: name, from } => (
+            step(name).and_then(|step| fed(step, from)),
+            format!("step `{name}` gives its workflow an input from `{from}`, from which it does not take"),
+            format!("add `{from}` to its `requires` or its `optional`"),
+        ),
+        WorkflowError::InnerObjective { step: name, inner, outer } => (
+            step(name).and_then(|step| step.workflow.as_ref().map(Spanned::span)),
+            format!(
+                "the workflow that is step `{name}` has an objective of {}, this one only {}",
+                short(*inner),
+                short(*outer)
+            ),
+            "shorten the first or lengthen the second".to_owned(),
+        ),
+        WorkflowError::TooDeep { step: name } => (
+            step(name.split('/').next().unwrap_or_default())
+                .and_then(|step| step.workflow.as_ref().map(Spanned::span)),
+            format!("step `{name}` is too deep"),
+            "at most 8 workflows inside each other, and 160 characters for a name with those before it"
+                .to_owned(),
+        ),
         WorkflowError::ZeroCalls { step: name, field } => (
             step(name).and_then(calls),
             format!("`{field}` is 0"),
@@ -115,6 +145,17 @@ fn asks(step: &RawStep, asked: &str) -> Option<Range<usize>> {
     named.next().map(Spanned::span)
 }
 
+/// Where an input is from a step called `from`.
+fn fed(step: &RawStep, from: &str) -> Option<Range<usize>> {
+    let mut named = step
+        .input
+        .values()
+        .filter_map(|feed| feed.get_ref().step.as_ref());
+    named
+        .find(|named| named.get_ref() == from)
+        .map(Spanned::span)
+}
+
 /// Where a step says how many calls it may make.
 fn calls(step: &RawStep) -> Option<Range<usize>> {
     let at_once = step
@@ -136,8 +177,11 @@ fn place(step: &RawStep, pointer: &str) -> Option<Range<usize>> {
         .repeat
         .iter()
         .map(|repeat| repeat.get_ref().until.get_ref());
+    let fed = step.input.values();
+    let fed = fed.filter_map(|feed| feed.get_ref().at.as_ref());
     let mut given = asked
         .chain(mapped)
+        .chain(fed)
         .chain(until.filter_map(|until| until.at.as_ref()));
     given
         .find(|given| given.get_ref() == pointer)

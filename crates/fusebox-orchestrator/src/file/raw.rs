@@ -59,6 +59,10 @@ pub(super) struct RawInput {
 }
 
 impl RawInput {
+    pub(super) fn is_directory(&self) -> bool {
+        self.directory
+    }
+
     pub(super) fn spec(&self, name: &str) -> InputSpec {
         InputSpec {
             name: name.to_owned(),
@@ -192,6 +196,19 @@ pub(super) struct RawStep {
     pub(super) map: Option<Spanned<RawMap>>,
     pub(super) repeat: Option<Spanned<RawRepeat>>,
     pub(super) approval: Option<Spanned<RawApproval>>,
+    pub(super) workflow: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) input: BTreeMap<Spanned<String>, Spanned<RawFeed>>,
+}
+
+/// Where an input of an inner workflow is from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFeed {
+    pub(super) step: Option<Spanned<String>>,
+    pub(super) at: Option<Spanned<String>>,
+    pub(super) input: Option<Spanned<String>>,
+    pub(super) value: Option<toml::Value>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -7,15 +7,25 @@ use toml::Spanned;
 use super::diagnostic::{FileError, Source, suggestion};
 use super::raw::{RawApproval, RawFile, RawMap, RawRepeat, RawStep};
 use super::{condition, unknown_agent};
-use crate::workflow::{Approval, Map, Repeat, Step};
+use crate::workflow::{Approval, Inner, Map, Repeat, Step};
 
 /// The steps, their names checked; every fault goes to `errors`.
-pub(super) fn read(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Vec<Step> {
+///
+/// `inner` has the workflows that are steps, by step; one that could not be read has its fault told.
+pub(super) fn read(
+    source: &Source,
+    raw: &RawFile,
+    inner: &BTreeMap<String, Inner>,
+    errors: &mut Vec<FileError>,
+) -> Vec<Step> {
     check_steps(source, raw, errors);
     let mut steps = Vec::with_capacity(raw.step.len());
     for step in &raw.step {
         match build(source, step) {
-            Ok(step) => steps.push(step),
+            Ok(built) => steps.push(match inner.get(step.name.get_ref()) {
+                Some(inner) => built.workflow(inner.clone()),
+                None => built,
+            }),
             Err(error) => errors.push(error),
         }
     }
@@ -106,6 +116,14 @@ fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
     for condition in &raw.when {
         step = step.when(condition::read(source, condition)?);
     }
+    if let (None, Some(given)) = (&raw.workflow, raw.input.keys().next()) {
+        let message = format!(
+            "step `{}` has `input` and no `workflow`",
+            raw.name.get_ref()
+        );
+        let help = "only a workflow inside is given inputs; an agent gets what its step takes";
+        return Err(source.error(given.span(), message, help));
+    }
     if let Some(fault) = second_work(source, raw) {
         return Err(fault);
     }
@@ -123,6 +141,9 @@ fn build(source: &Source, raw: &RawStep) -> Result<Step, FileError> {
 
 /// The agent that a step calls, if it calls one.
 fn called(raw: &RawStep) -> Option<&Spanned<String>> {
+    if raw.workflow.is_some() {
+        return None;
+    }
     match &raw.approval {
         Some(approval) => approval.get_ref().fallback.as_ref(),
         None => Some(raw.agent.as_ref().unwrap_or(&raw.name)),
@@ -136,12 +157,13 @@ fn second_work(source: &Source, raw: &RawStep) -> Option<FileError> {
             "agent",
             raw.agent
                 .as_ref()
-                .filter(|_| raw.approval.is_some())
+                .filter(|_| raw.approval.is_some() || raw.workflow.is_some())
                 .map(Spanned::span),
         ),
         ("map", raw.map.as_ref().map(Spanned::span)),
         ("repeat", raw.repeat.as_ref().map(Spanned::span)),
         ("approval", raw.approval.as_ref().map(Spanned::span)),
+        ("workflow", raw.workflow.as_ref().map(Spanned::span)),
     ];
     let mut given = works
         .into_iter()
@@ -149,11 +171,11 @@ fn second_work(source: &Source, raw: &RawStep) -> Option<FileError> {
     let ((first, _), (second, span)) = (given.next()?, given.next()?);
     let name = raw.name.get_ref();
     let message = format!("step `{name}` has both `{first}` and `{second}`");
-    Some(source.error(
-        span,
-        message,
-        "keep one; the other is for a step of its own",
-    ))
+    let help = match second {
+        "workflow" => "keep one; what calls an agent is for the steps inside of the workflow",
+        _ => "keep one; the other is for a step of its own",
+    };
+    Some(source.error(span, message, help))
 }
 
 fn build_approval(raw: &RawApproval) -> Approval {

@@ -59,16 +59,16 @@ impl Run {
     }
 
     fn input_for(&self, step: &Step, enter: &Enter) -> Result<Value, String> {
-        if enter.input().is_empty() {
+        let Some(fields) = enter.input() else {
             let taken = step.upstream().filter(|up| !up.ends_with('/'));
             let named = |up: &String| {
                 let output = Value::clone(self.given(step, up)?);
                 Some((step.calls(up).to_owned(), output))
             };
             return Ok(taken.filter_map(named).collect());
-        }
+        };
         let mut input = json!({});
-        for (name, feed) in enter.input() {
+        for (name, feed) in fields {
             input[name] = self.fed(step, feed).map_err(|place| {
                 format!("input `{name}` is to be from `{place}`, which is not there")
             })?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Condition, Join, Map, OnUnavailable, Step, Work, Workflow, WorkflowError};
 
 /// How deep workflows may be inside each other.
-pub(super) const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 
 /// A workflow that is a step of another one.
 ///
@@ -68,7 +68,15 @@ impl Inner {
     /// named ones only.
     #[must_use]
     pub fn with_input(mut self, name: impl Into<String>, feed: Feed) -> Self {
-        self.enter.input.insert(name.into(), feed);
+        let input = self.enter.input.get_or_insert_default();
+        input.insert(name.into(), feed);
+        self
+    }
+
+    /// Gives it an empty object.
+    #[cfg(feature = "file")]
+    pub(crate) fn without_input(mut self) -> Self {
+        self.enter.input = Some(BTreeMap::new());
         self
     }
 }
@@ -82,13 +90,19 @@ impl From<Workflow> for Inner {
 /// The beginning of an inner workflow: where its input is from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Enter {
-    input: BTreeMap<String, Feed>,
+    /// `None`: an object of what the step takes, by step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    input: Option<BTreeMap<String, Feed>>,
 }
 
 impl Enter {
-    /// The fields of its input; none: it is an object of what the step takes, by step.
-    pub fn input(&self) -> &BTreeMap<String, Feed> {
-        &self.input
+    /// The fields of its input; `None`: it is an object of what the step takes, by step.
+    pub fn input(&self) -> Option<&BTreeMap<String, Feed>> {
+        self.input.as_ref()
+    }
+
+    fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.input.iter().flat_map(BTreeMap::values)
     }
 }
 
@@ -163,7 +177,7 @@ pub(super) fn check(step: &Step) -> Result<(), WorkflowError> {
         let step = name();
         return Err(WorkflowError::InnerWith { step, other });
     }
-    for feed in inner.enter.input.values() {
+    for feed in inner.enter.feeds() {
         if let Feed::Step { step: from, .. } = feed
             && !step.upstream().any(|up| up == from)
         {
@@ -233,7 +247,7 @@ fn put_inside(mut step: Step, prefix: &str) -> Step {
     match &mut step.work {
         Work::Map(Map { step, .. }) => put(step),
         Work::Enter(enter) => {
-            for feed in enter.input.values_mut() {
+            for feed in enter.input.iter_mut().flat_map(BTreeMap::values_mut) {
                 if let Feed::Step { step, .. } = feed {
                     put(step);
                 }

@@ -148,6 +148,19 @@ impl Step {
         self
     }
 
+    #[cfg(feature = "file")]
+    pub(super) fn put_agent_under(&mut self, prefix: &str) {
+        match &mut self.work {
+            Work::Enter(_) | Work::Leave => {}
+            Work::Approval(approval) => {
+                if let Some(agent) = &mut approval.fallback {
+                    agent.insert_str(0, prefix);
+                }
+            }
+            _ => self.agent.insert_str(0, prefix),
+        }
+    }
+
     /// Its name, unique in the workflow.
     pub fn name(&self) -> &str {
         &self.name
