@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use fusebox::RunId;
 use fusebox::orchestrator::parse_durability;
 use fusebox::state::Durability;
@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     Approve(ApproveArgs),
     /// Check a workflow file without running it
     Check(CheckArgs),
-    /// Draw a workflow file as a Mermaid flow chart
+    /// Draw a workflow file
     Graph(GraphArgs),
     /// List the runs in the store
     Runs(RunsArgs),
@@ -183,6 +183,16 @@ pub(crate) struct CheckArgs {
 pub(crate) struct GraphArgs {
     /// The workflow file
     pub(crate) file: PathBuf,
+    /// As a Mermaid flow chart, in the language of Graphviz, or as an image
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Mermaid)]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Mermaid,
+    Dot,
+    Svg,
 }
 
 #[derive(Debug, Args)]

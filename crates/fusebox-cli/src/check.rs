@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::{CheckArgs, GraphArgs};
+use crate::args::{CheckArgs, GraphArgs, GraphFormat};
 use crate::failure::Failure;
 use crate::output;
 use crate::source::Source;
@@ -39,6 +39,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 
 pub(crate) fn graph(args: &GraphArgs) -> Result<ExitCode, Failure> {
     let file = Source::read(&args.file)?.parse()?;
-    output::say(file.workflow.to_mermaid().trim_end());
+    let picture = match args.format {
+        GraphFormat::Mermaid => file.workflow.to_mermaid(),
+        GraphFormat::Dot => file.workflow.to_dot(),
+        GraphFormat::Svg => file.workflow.to_svg(),
+    };
+    output::say(picture.trim_end());
     Ok(ExitCode::SUCCESS)
 }

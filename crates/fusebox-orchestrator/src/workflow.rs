@@ -271,6 +271,12 @@ pub enum WorkflowError {
         /// Its name, with those of the workflows it is inside of.
         step: String,
     },
+    /// A step inside of a workflow could start before that begins; only of a definition that is damaged.
+    #[error("step `{step}` is inside of a workflow and does not wait for its beginning")]
+    NotBegun {
+        /// The step.
+        step: String,
+    },
     /// A step is a workflow and something else too.
     #[error(
         "step `{step}` is a workflow of its own and cannot have `{other}` too; give it to the steps inside"

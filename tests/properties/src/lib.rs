@@ -5,6 +5,7 @@
 //! them the seeds under `fuzz/seeds` and mutations of those; `cargo xtask fuzz` feeds them what reaches new code.
 
 mod breaker_config;
+mod drawing;
 mod faults;
 mod journal;
 mod names;

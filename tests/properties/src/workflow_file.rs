@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fusebox_orchestrator::Workflow;
 use fusebox_orchestrator::file::{AgentSpec, FileError, FileErrors, WorkflowFile};
 
+use crate::drawing;
 use crate::text::{self, has_control, has_place};
 
 pub(crate) fn holds(bytes: &[u8]) {
@@ -86,7 +87,7 @@ pub(crate) fn check_workflow(workflow: &Workflow) {
     assert!(!workflow.steps().is_empty() && !workflow.outputs().is_empty());
     let mut before = BTreeSet::new();
     for step in workflow.steps() {
-        assert!((1..=64).contains(&step.name().len()));
+        assert!((1..=160).contains(&step.name().len()));
         for upstream in step.required().iter().chain(step.optionals()) {
             assert!(before.contains(upstream.as_str()), "{upstream} comes later");
         }
@@ -94,6 +95,6 @@ pub(crate) fn check_workflow(workflow: &Workflow) {
     }
     let mut outputs = workflow.outputs().iter();
     assert!(outputs.all(|output| before.contains(output.as_str())));
-    assert!(workflow.to_mermaid().starts_with("flowchart TD\n"));
+    drawing::check(workflow);
     text::assert_same(workflow);
 }

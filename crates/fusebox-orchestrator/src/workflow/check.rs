@@ -12,6 +12,7 @@ pub(super) fn steps(steps: &[Step]) -> Result<(), WorkflowError> {
     check_names(steps)?;
     steps.iter().try_for_each(inner::check)?;
     check_edges(steps)?;
+    steps.iter().try_for_each(check_inside)?;
     steps.iter().try_for_each(check_join)?;
     steps.iter().try_for_each(check_conditions)?;
     steps.iter().try_for_each(check_work)?;
@@ -76,6 +77,27 @@ fn check_edges(steps: &[Step]) -> Result<(), WorkflowError> {
                 return Err(WorkflowError::DuplicateEdge { step, upstream });
             }
         }
+    }
+    Ok(())
+}
+
+/// What is inside of a workflow comes after its beginning, and only its end is for those outside. So it
+/// is built; a stored one may be damaged.
+fn check_inside(step: &Step) -> Result<(), WorkflowError> {
+    let within = step.within();
+    let own_end = (step.work == Work::Leave).then_some(&*step.name);
+    for upstream in step.upstream() {
+        let begins = within.is_some_and(|within| upstream.strip_suffix('/') == Some(within));
+        let beside = own_end.is_none() && inner::within(upstream) == within;
+        let inside = own_end.is_some() && inner::within(upstream) == own_end;
+        if !(begins && own_end.is_none() || beside && !upstream.ends_with('/') || inside) {
+            let (step, upstream) = (step.name.clone(), upstream.clone());
+            return Err(WorkflowError::UnknownUpstream { step, upstream });
+        }
+    }
+    if (within.is_some() || own_end.is_some()) && step.requires.is_empty() {
+        let step = step.name.clone();
+        return Err(WorkflowError::NotBegun { step });
     }
     Ok(())
 }

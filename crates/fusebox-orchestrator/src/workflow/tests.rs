@@ -213,3 +213,54 @@ fn what_sets_a_step_apart_is_said_in_words() {
     ];
     assert_eq!(step.particulars(), words);
 }
+
+#[test]
+fn a_stored_workflow_inside_another_is_refused_if_its_inside_is_reached_from_outside() {
+    let inner = Workflow::builder("inner")
+        .step(Step::new("x"))
+        .step(Step::new("y").requires(["x"]));
+    let workflow = Workflow::builder("w")
+        .step(Step::new("a"))
+        .step(
+            Step::new("it")
+                .requires(["a"])
+                .workflow(inner.build().expect("it is good")),
+        )
+        .step(Step::new("e").requires(["it"]));
+    let stored = serde_json::to_string(&workflow.build().expect("it is good")).expect("plain data");
+    assert!(serde_json::from_str::<Workflow>(&stored).is_ok());
+    let rows = [
+        (r#"["it"]"#, r#"["it/y"]"#, "`e` takes from `it/y`"),
+        (r#"["it/x"]"#, r#"["a"]"#, "`it/y` takes from `a`"),
+        (
+            r#"["it/x"]"#,
+            "[]",
+            "`it/y` is inside of a workflow and does not wait",
+        ),
+        (
+            r#""name":"it/","#,
+            r#""name":"at/","#,
+            "step name `at/` is not allowed",
+        ),
+        (
+            r#""work":"leave""#,
+            r#""work":"call""#,
+            "step name `it/` is not allowed",
+        ),
+    ];
+    for (from, to, message) in rows {
+        let damaged = stored.replacen(
+            &format!("\"requires\":{from}"),
+            &format!("\"requires\":{to}"),
+            1,
+        );
+        let damaged = if damaged == stored {
+            stored.replacen(from, to, 1)
+        } else {
+            damaged
+        };
+        assert_ne!(damaged, stored, "{from} is not in {stored}");
+        let error = serde_json::from_str::<Workflow>(&damaged).expect_err(message);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
