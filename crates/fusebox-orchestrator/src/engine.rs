@@ -32,7 +32,7 @@ use crate::run_id::RunId;
 use crate::shared::Shared;
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
-use crate::workflow::Workflow;
+use crate::workflow::{Ports, Workflow};
 
 /// Retries a run's calls earn for it, beyond those it has at first.
 const RETRY_RATIO: f64 = 0.2;
@@ -95,6 +95,7 @@ impl Engine {
         options: RunOptions,
     ) -> Result<RunReport, EngineError> {
         self.check_agents(workflow)?;
+        self.check_ports(workflow)?;
         let id = options
             .id
             .clone()
@@ -252,6 +253,20 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn check_ports(&self, workflow: &Workflow) -> Result<(), EngineError> {
+        let ports = |agent: &str| {
+            let member = self.shared.members.get(agent);
+            member.map_or_else(Ports::default, |member| {
+                let description = member.guard.agent().describe();
+                Ports {
+                    input: description.input_schema.as_ref(),
+                    output: description.output_schema.as_ref(),
+                }
+            })
+        };
+        Ok(workflow.check_ports(&ports, None)?)
     }
 
     fn journal(&self, id: &RunId, fence: Fence, head: (RunHead, u64)) -> Journal {

@@ -102,5 +102,6 @@ pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
     Approval, Condition, DEFAULT_OBJECTIVE, Enter, Exhausted, Feed, Inner, Join, Map,
-    OnUnavailable, Predicate, Repeat, Step, Test, Work, Workflow, WorkflowBuilder, WorkflowError,
+    OnUnavailable, PortError, Predicate, Repeat, Step, Test, Work, Workflow, WorkflowBuilder,
+    WorkflowError,
 };

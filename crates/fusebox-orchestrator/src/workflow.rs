@@ -6,6 +6,7 @@ mod condition;
 mod draw;
 mod inner;
 mod join;
+mod ports;
 mod step;
 mod work;
 
@@ -20,6 +21,8 @@ pub(crate) use self::inner::MAX_DEPTH;
 pub use self::inner::{Enter, Feed, Inner};
 pub use self::join::Join;
 pub(crate) use self::join::{Readiness, Tally};
+pub use self::ports::PortError;
+pub(crate) use self::ports::Ports;
 pub use self::step::{OnUnavailable, Step};
 pub use self::work::{Exhausted, Map, Repeat, Work};
 use crate::digest::sha256_hex;

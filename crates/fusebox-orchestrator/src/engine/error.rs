@@ -7,6 +7,7 @@ use fusebox_state::StoreError;
 use crate::record::HistoryError;
 use crate::run_id::RunId;
 use crate::time::millis;
+use crate::workflow::PortError;
 
 /// Why a run did not start. Nothing was called.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum EngineError {
         /// The agents there are.
         known: Vec<String>,
     },
+    /// By their agents' schemas, what one step gives can never be what another takes.
+    #[error(transparent)]
+    Ports(#[from] PortError),
     /// Two agents have one name.
     #[error("agent `{0}` is registered twice; names must be unique")]
     DuplicateAgent(String),

@@ -7,6 +7,7 @@ mod inner;
 mod joins;
 mod last_good;
 mod maps;
+mod ports;
 mod repeats;
 mod support;
 mod sweep;
