@@ -100,7 +100,7 @@ impl Sandbox {
         // The other verbs have no state.
         if matches!(
             args.first(),
-            Some(&("run" | "resume" | "show" | "runs" | "state"))
+            Some(&("run" | "resume" | "approve" | "show" | "runs" | "state"))
         ) {
             all.extend(["--state-dir".into(), self.state_dir().into()]);
             if let Some(url) = &self.state {
