@@ -145,6 +145,9 @@ pub enum EventKind {
         step: String,
         /// The item of a map or the iteration of a repeat, from 0.
         part: u32,
+        /// Of an item that is repeated, which answer to it, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        iteration: Option<u32>,
         /// Attempts made.
         attempts: u32,
         /// Why the answer is a fallback's, where it is.

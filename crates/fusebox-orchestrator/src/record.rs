@@ -170,6 +170,9 @@ pub(crate) struct PartRecord {
     /// Why it is a fallback's, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) degraded: Option<String>,
+    /// Which answer it is to an item that is repeated, from 0; each takes the place of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) iteration: Option<u32>,
 }
 
 /// A breaker's state as the journal keeps it.

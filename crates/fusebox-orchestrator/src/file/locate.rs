@@ -93,7 +93,7 @@ pub(super) fn locate(source: &Source, raw: &RawFile, error: &WorkflowError) -> F
                 .to_owned(),
         ),
         WorkflowError::ZeroCalls { step: name, field } => (
-            step(name).and_then(calls),
+            step(name).and_then(|step| calls(step, field)),
             format!("`{field}` is 0"),
             "give 1 or more".to_owned(),
         ),
@@ -156,14 +156,13 @@ fn fed(step: &RawStep, from: &str) -> Option<Range<usize>> {
         .map(Spanned::span)
 }
 
-/// Where a step says how many calls it may make.
-fn calls(step: &RawStep) -> Option<Range<usize>> {
-    let at_once = step
-        .map
-        .as_ref()
-        .and_then(|map| map.get_ref().concurrency.as_ref());
-    let in_all = step.repeat.as_ref().map(|repeat| &repeat.get_ref().at_most);
-    at_once.or(in_all).map(Spanned::span)
+/// Where a step says how many calls it may make: at once, or of one item.
+fn calls(step: &RawStep, field: &str) -> Option<Range<usize>> {
+    let count = match field {
+        "concurrency" => step.map.as_ref()?.get_ref().concurrency.as_ref()?,
+        _ => &step.repeat.as_ref()?.get_ref().at_most,
+    };
+    Some(count.span())
 }
 
 /// Where a step gives `pointer` as a place.

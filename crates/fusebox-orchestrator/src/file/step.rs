@@ -161,7 +161,14 @@ fn second_work(source: &Source, raw: &RawStep) -> Option<FileError> {
                 .map(Spanned::span),
         ),
         ("map", raw.map.as_ref().map(Spanned::span)),
-        ("repeat", raw.repeat.as_ref().map(Spanned::span)),
+        // Of a map, each item is repeated.
+        (
+            "repeat",
+            raw.repeat
+                .as_ref()
+                .filter(|_| raw.map.is_none())
+                .map(Spanned::span),
+        ),
         ("approval", raw.approval.as_ref().map(Spanned::span)),
         ("workflow", raw.workflow.as_ref().map(Spanned::span)),
     ];

@@ -289,9 +289,9 @@ fn maps_and_repeats_are_read_and_their_faults_pointed_at() {
     );
     assert_eq!(
         of(
-            "requires = [\"a\"]\nmap = { step = \"a\" }\nrepeat = { until = { exists = true }, at_most = 1 }"
+            "requires = [\"a\"]\nmap = { step = \"a\" }\nrepeat = { until = { exists = true }, at_most = 0 }"
         ),
-        (26, 10, "step `c` has both `map` and `repeat`".into())
+        (26, 49, "`at_most` is 0".into())
     );
 }
 

@@ -168,7 +168,7 @@ impl Run {
     fn context(&self, step: &Step, part: Option<u32>) -> Context {
         let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
         let name = step.name();
-        let key = idempotency_key(&self.id, step, part);
+        let key = idempotency_key(&self.id, step, part, self.iteration_of(step, part));
         let (step, pulse) = (name.to_owned(), Arc::clone(&self.pulse));
         let mut context = Context::new(self.id.as_str(), name)
             .with_idempotency_key(key)
@@ -252,11 +252,11 @@ fn agent_of(step: &Step) -> &str {
 
 /// Under which an agent's other side may recognise a call: a hash of the run, the step and, of a step
 /// that makes several calls, item and iteration.
-fn idempotency_key(run: &RunId, step: &Step, part: Option<u32>) -> String {
+fn idempotency_key(run: &RunId, step: &Step, part: Option<u32>, iteration: u32) -> String {
     let name = step.name();
     let call = match (step.work(), part) {
-        (Work::Map(_), Some(item)) => format!("{run}\n{name}\n{item}\n0"),
-        (_, Some(iteration)) => format!("{run}\n{name}\n0\n{iteration}"),
+        (Work::Map(_), Some(item)) => format!("{run}\n{name}\n{item}\n{iteration}"),
+        (_, Some(_)) => format!("{run}\n{name}\n0\n{iteration}"),
         (_, None) => format!("{run}\n{name}\n0"),
     };
     sha256_hex(call.as_bytes())[..32].to_owned()

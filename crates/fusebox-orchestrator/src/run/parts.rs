@@ -25,17 +25,60 @@ pub(super) struct Parts {
     running: BTreeSet<u32>,
     /// The answers; of a repeat the last one.
     done: BTreeMap<u32, Value>,
+    /// Of items that are repeated, the last answers, which do not do yet.
+    rounds: BTreeMap<u32, Round>,
     /// Why the first answer that a fallback gave is not the agent's own.
     degraded: Option<String>,
     /// Why the step cannot go on, once the calls in flight are over.
     refused: Option<Refused>,
 }
 
+/// An answer to an item that is repeated.
+struct Round {
+    iteration: u32,
+    output: Value,
+}
+
+/// What becomes of an answer that is repeated until it will do.
+enum Verdict {
+    Good,
+    /// It is the last one there may be, and does not do; why.
+    Kept(String),
+    Again,
+    /// The same, and it is none.
+    Exhausted(String),
+}
+
 impl Parts {
     /// Takes back what an earlier process had of the step.
     pub(super) fn restore(&mut self, part: u32, record: PartRecord) {
         self.note(record.degraded);
-        self.done.insert(part, record.output);
+        match record.iteration {
+            // Whether it does is judged when the step is opened.
+            Some(iteration) => {
+                let output = record.output;
+                self.rounds.insert(part, Round { iteration, output });
+            }
+            None => {
+                self.done.insert(part, record.output);
+            }
+        }
+    }
+
+    /// Judges the last answer to an item. Answers why it is none, if it is the last and does not do.
+    fn judge(&mut self, part: u32, repeat: &Repeat) -> Option<String> {
+        let round = self.rounds.get(&part)?;
+        let kept = match verdict(repeat, round.iteration, &round.output) {
+            Verdict::Again => return None,
+            Verdict::Exhausted(reason) => return Some(format!("item {part}: {reason}")),
+            Verdict::Good => None,
+            Verdict::Kept(reason) => Some(format!("item {part}: {reason}")),
+        };
+        self.note(kept);
+        if let Some(round) = self.rounds.remove(&part) {
+            self.done.insert(part, round.output);
+        }
+        None
     }
 
     pub(super) fn has_room(&self, width: usize) -> bool {
@@ -99,11 +142,20 @@ impl Run {
             }
         };
         let parts = &mut self.live(step.name()).parts;
-        if !std::mem::replace(&mut parts.is_open, true) && matches!(step.work(), Work::Map(_)) {
+        if let (false, Work::Map(map)) = (std::mem::replace(&mut parts.is_open, true), step.work())
+        {
+            let known: Vec<u32> = parts.rounds.keys().copied().collect();
+            for part in known {
+                let refused = map.repeat().and_then(|repeat| parts.judge(part, repeat));
+                if let Some(reason) = refused {
+                    parts.refuse(Refused::for_good(reason, 0));
+                }
+            }
             let open = (0..total).filter(|part| !parts.done.contains_key(part));
             parts.todo = open.collect();
         }
         self.conclude(step);
+        self.give_up(step);
         !self.steps[step.name()].record.status.is_settled()
     }
 
@@ -132,6 +184,12 @@ impl Run {
                 let items = self.items(step, map).expect("a part is one of the items");
                 input["item"] = items[part as usize].clone();
                 input["index"] = json!(part);
+                if map.repeat().is_some() {
+                    let round = self.steps[step.name()].parts.rounds.get(&part);
+                    let previous = round.map(|round| round.output.clone());
+                    input["previous"] = previous.unwrap_or_default();
+                    input["iteration"] = json!(self.iteration_of(step, Some(part)));
+                }
             }
             Work::Repeat(_) => {
                 let last = self.steps[step.name()].parts.last();
@@ -142,11 +200,28 @@ impl Run {
         }
     }
 
+    /// Which answer a call is to bring, from 0: of an item that is repeated, or of a repeat.
+    pub(super) fn iteration_of(&self, step: &Step, part: Option<u32>) -> u32 {
+        match (step.work(), part) {
+            (Work::Map(_), Some(part)) => {
+                let round = self.steps[step.name()].parts.rounds.get(&part);
+                round.map_or(0, |round| round.iteration + 1)
+            }
+            (_, part) => part.unwrap_or(0),
+        }
+    }
+
     pub(super) fn part_answered(&mut self, step: &Step, part: u32, answered: Answered) {
         let (name, attempts) = (step.name(), answered.attempts);
+        let repeat = match step.work() {
+            Work::Map(map) => map.repeat(),
+            _ => None,
+        };
+        let iteration = repeat.map(|_| self.iteration_of(step, Some(part)));
         let record = PartRecord {
             output: answered.output,
             degraded: answered.degraded,
+            iteration,
         };
         let bytes = serde_json::to_vec(&record).expect("a JSON value can be written");
         if bytes.len() > MAX_OUTPUT {
@@ -160,6 +235,7 @@ impl Run {
         let ended = EventKind::PartEnded {
             step: name.to_owned(),
             part,
+            iteration,
             attempts,
             reason: record.degraded.clone(),
         };
@@ -170,6 +246,14 @@ impl Run {
             parts.done.clear();
         }
         parts.restore(part, record);
+        if let Some(repeat) = repeat {
+            if let Some(reason) = parts.judge(part, repeat) {
+                parts.refuse(Refused::for_good(reason, attempts));
+            }
+            if parts.rounds.contains_key(&part) {
+                parts.todo.push_front(part);
+            }
+        }
         self.conclude(step);
         self.give_up(step);
     }
@@ -217,25 +301,35 @@ impl Run {
             parts.todo = VecDeque::from([0]);
             return;
         };
-        let (made, predicate) = (part + 1, repeat.predicate());
-        if predicate.holds(Some(output)) {
-            let (output, degraded) = (output.clone(), parts.degraded.take());
-            return self.deliver(name, output, degraded);
-        }
-        if made < repeat.at_most() {
-            parts.todo = VecDeque::from([made]);
-            return;
-        }
-        let reason = format!(
-            "not `{predicate}` after {made} iterations: it is {}",
-            predicate.found(Some(output))
-        );
-        match repeat.exhausted() {
-            Exhausted::Fail => self.settle(name, StepStatus::Failed, Some(reason)),
-            Exhausted::Keep => {
+        match verdict(repeat, part, output) {
+            Verdict::Again => parts.todo = VecDeque::from([part + 1]),
+            Verdict::Good => {
+                let (output, degraded) = (output.clone(), parts.degraded.take());
+                self.deliver(name, output, degraded);
+            }
+            Verdict::Kept(reason) => {
                 let output = output.clone();
                 self.deliver(name, output, Some(reason));
             }
+            Verdict::Exhausted(reason) => self.settle(name, StepStatus::Failed, Some(reason)),
         }
+    }
+}
+
+fn verdict(repeat: &Repeat, iteration: u32, output: &Value) -> Verdict {
+    let (made, predicate) = (iteration + 1, repeat.predicate());
+    if predicate.holds(Some(output)) {
+        return Verdict::Good;
+    }
+    if made < repeat.at_most() {
+        return Verdict::Again;
+    }
+    let reason = format!(
+        "not `{predicate}` after {made} iterations: it is {}",
+        predicate.found(Some(output))
+    );
+    match repeat.exhausted() {
+        Exhausted::Fail => Verdict::Exhausted(reason),
+        Exhausted::Keep => Verdict::Kept(reason),
     }
 }

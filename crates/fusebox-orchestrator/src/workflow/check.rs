@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Approval, Join, OnUnavailable, Step, Work, WorkflowError, condition, inner};
+use super::{Approval, Join, OnUnavailable, Repeat, Step, Work, WorkflowError, condition, inner};
 
 /// The longest name, those of the workflows before it included: with what a journal adds it makes a key.
 const MAX_NAME: usize = 160;
@@ -132,28 +132,39 @@ fn check_conditions(step: &Step) -> Result<(), WorkflowError> {
 }
 
 fn check_work(step: &Step) -> Result<(), WorkflowError> {
-    let name = || step.name.clone();
-    let (count, field, pointer) = match &step.work {
-        Work::Call | Work::Enter(_) | Work::Leave => return Ok(()),
+    match &step.work {
+        Work::Call | Work::Enter(_) | Work::Leave => Ok(()),
         Work::Map(map) => {
             if !step.requires.contains(&map.step) {
                 return Err(WorkflowError::MapOffEdge {
-                    step: name(),
+                    step: step.name.clone(),
                     over: map.step.clone(),
                 });
             }
-            (map.concurrency, "concurrency", &*map.at)
+            check_count(step, map.concurrency, "concurrency")?;
+            check_pointer(step, &map.at)?;
+            map.repeat
+                .as_ref()
+                .map_or(Ok(()), |repeat| check_repeat(step, repeat))
         }
-        Work::Approval(approval) => return check_approval(step, approval),
-        Work::Repeat(repeat) => (repeat.at_most, "at_most", repeat.until.at()),
-    };
-    if count == 0 {
-        return Err(WorkflowError::ZeroCalls {
-            step: name(),
-            field,
-        });
+        Work::Repeat(repeat) => check_repeat(step, repeat),
+        Work::Approval(approval) => check_approval(step, approval),
     }
-    check_pointer(step, pointer)
+}
+
+fn check_repeat(step: &Step, repeat: &Repeat) -> Result<(), WorkflowError> {
+    check_count(step, repeat.at_most, "at_most")?;
+    check_pointer(step, repeat.until.at())
+}
+
+fn check_count(step: &Step, count: u32, field: &'static str) -> Result<(), WorkflowError> {
+    if count > 0 {
+        return Ok(());
+    }
+    Err(WorkflowError::ZeroCalls {
+        step: step.name.clone(),
+        field,
+    })
 }
 
 fn check_policy(step: &Step) -> Result<(), WorkflowError> {

@@ -7,7 +7,7 @@ mod svg;
 
 use std::collections::BTreeMap;
 
-use super::{Join, Step, Work, Workflow};
+use super::{Join, Repeat, Step, Work, Workflow};
 
 impl Workflow {
     /// The graph as a Mermaid flow chart. Dashed arrows are optional edges; an arrow says what must
@@ -178,14 +178,20 @@ fn work(step: &Step) -> Option<String> {
         Work::Call | Work::Enter(_) | Work::Leave => return None,
         Work::Map(map) => {
             let (from, at, calls) = (step.calls(map.step()), map.at(), map.concurrency());
-            format!("each of {from}{at}, {calls} at once")
+            let until = map
+                .repeat()
+                .map(|repeat| format!(", each {}", until(repeat)));
+            let until = until.unwrap_or_default();
+            format!("each of {from}{at}, {calls} at once{until}")
         }
-        Work::Repeat(repeat) => {
-            let until = repeat.predicate().to_string();
-            format!("until {}, at most {} times", until.trim(), repeat.at_most())
-        }
+        Work::Repeat(repeat) => until(repeat),
         Work::Approval(approval) => format!("a person: {}", approval.prompt()),
     })
+}
+
+fn until(repeat: &Repeat) -> String {
+    let until = repeat.predicate().to_string();
+    format!("until {}, at most {} times", until.trim(), repeat.at_most())
 }
 
 /// What `step` asks of `from`, on one line.

@@ -90,18 +90,24 @@ impl Graph<'_> {
                 None => compare("the run's input", step, self.input, wanted)?,
             }
         }
-        match (step.work(), of("item"), of("previous")) {
-            (Work::Map(map), Some(wanted), _) => {
-                let list = self.output_of(map.step());
-                let list = list.as_ref().and_then(|list| fit::at(list, map.at()));
-                let item = list.and_then(|list| list.get("items"));
-                compare(map.step(), step, item, wanted)
-            }
-            (Work::Repeat(_), _, Some(wanted)) => {
+        let (own, previous) = match step.work() {
+            Work::Map(map) => {
+                if let Some(wanted) = of("item") {
+                    let list = self.output_of(map.step());
+                    let list = list.as_ref().and_then(|list| fit::at(list, map.at()));
+                    let item = list.and_then(|list| list.get("items"));
+                    compare(map.step(), step, item, wanted)?;
+                }
                 let own = self.output_of(step.name());
-                compare(step.name(), step, own.as_ref(), wanted)
+                let own = own.as_ref().and_then(|list| list.get("items")).cloned();
+                (own, map.repeat().and_then(|_| of("previous")))
             }
-            _ => Ok(()),
+            Work::Repeat(_) => (self.output_of(step.name()), of("previous")),
+            _ => return Ok(()),
+        };
+        match previous {
+            Some(wanted) => compare(step.name(), step, own.as_ref(), wanted),
+            None => Ok(()),
         }
     }
 

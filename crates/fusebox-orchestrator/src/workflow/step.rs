@@ -113,17 +113,24 @@ impl Step {
         self
     }
 
-    /// Calls its agent for every item of a list, instead of once.
+    /// Calls its agent for every item of a list, instead of once. With [`repeat`](Self::repeat) too,
+    /// each item is called until its answer will do.
     #[must_use]
-    pub fn map(mut self, map: Map) -> Self {
+    pub fn map(mut self, mut map: Map) -> Self {
+        if let Work::Repeat(repeat) = self.work {
+            map.repeat = Some(repeat);
+        }
         self.work = Work::Map(map);
         self
     }
 
-    /// Calls its agent until its answer will do, instead of once.
+    /// Calls its agent until its answer will do, instead of once; of a [`map`](Self::map), for each item.
     #[must_use]
     pub fn repeat(mut self, repeat: Repeat) -> Self {
-        self.work = Work::Repeat(repeat);
+        match &mut self.work {
+            Work::Map(map) => map.repeat = Some(repeat),
+            work => *work = Work::Repeat(repeat),
+        }
         self
     }
 

@@ -53,11 +53,16 @@ impl Work {
 ///
 /// An item without an answer is treated as a step without one: the calls in flight end, then the
 /// step waits, fails or is skipped. When it goes on, only the items without an answer are called.
+///
+/// With a [`Repeat`] too, each item is called until its own answer will do, with `iteration` and
+/// `previous` besides; an item whose calls are used up is one without an answer, or keeps the last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     pub(super) step: String,
     pub(super) at: String,
     pub(super) concurrency: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) repeat: Option<Repeat>,
 }
 
 impl Map {
@@ -71,6 +76,7 @@ impl Map {
             step: step.into(),
             at: at.into(),
             concurrency: Self::DEFAULT_CONCURRENCY,
+            repeat: None,
         }
     }
 
@@ -95,6 +101,11 @@ impl Map {
     /// Calls in flight at once.
     pub fn concurrency(&self) -> u32 {
         self.concurrency
+    }
+
+    /// Until when each item is called, where that is not once.
+    pub fn repeat(&self) -> Option<&Repeat> {
+        self.repeat.as_ref()
     }
 }
 
