@@ -375,3 +375,18 @@ fn an_inner_objective_that_is_longer_is_refused_unless_it_is_the_default() {
         "{message}"
     );
 }
+
+#[test]
+fn pools_and_targets_of_an_inner_file_are_its_own() {
+    let agents = "[pools.desk]\nmax_concurrent_calls = 2\n\n\
+                  [agents.either]\nkind = \"failover\"\ntargets = [\"rate\", \"flat\"]\n\n[agents.rate]\npool = \"desk\"";
+    let inner = BILLING.replacen("[agents.rate]", agents, 1);
+    let file = parse(OUTER, &[("parts/billing.toml", &inner)]).unwrap();
+    assert_eq!(file.pools[0].name, "billing/desk");
+    let rate = &file.agents["billing/rate"];
+    assert_eq!(rate.resilience.pool.as_deref(), Some("billing/desk"));
+    let crate::file::AgentKind::Failover(either) = &file.agents["billing/either"].kind else {
+        panic!("{file:?}");
+    };
+    assert_eq!(either.targets, ["billing/rate", "billing/flat"]);
+}
