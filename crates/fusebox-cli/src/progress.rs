@@ -420,10 +420,12 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
         EventKind::RunEnded {
             status,
             reason: None,
+            ..
         } => format!("run {status}"),
         EventKind::RunEnded {
             status,
             reason: Some(reason),
+            ..
         } => format!("run {status}: {reason}"),
         _ => return None,
     })

@@ -123,6 +123,25 @@ pub enum EventKind {
         /// Why, in their words.
         reason: Option<String>,
     },
+    /// A call was not made: somebody between the step and its agent turned it away.
+    CallRefused {
+        /// The step.
+        step: String,
+        /// Its agent.
+        agent: String,
+        /// Who: the state of the breaker (`open`, `half_open`, `forced_open`), `line`, `bulkhead`, `rate_limit`,
+        /// `budget` or `loop`.
+        by: String,
+    },
+    /// A call had to queue for a slot of its agent's bulkhead or pool, and has got one.
+    SlotAwaited {
+        /// The step.
+        step: String,
+        /// Its agent.
+        agent: String,
+        /// How long, in milliseconds.
+        waited_ms: u64,
+    },
     /// A step is not called because of another.
     StepShielded {
         /// The step.
@@ -234,6 +253,9 @@ pub enum EventKind {
         status: RunStatus,
         /// Why, unless it simply completed.
         reason: Option<String>,
+        /// Time since it was taken up in this process, in milliseconds.
+        #[serde(default)]
+        duration_ms: u64,
     },
 }
 
@@ -262,6 +284,8 @@ impl EventKind {
         !matches!(
             self,
             Self::StepProgress { .. }
+                | Self::CallRefused { .. }
+                | Self::SlotAwaited { .. }
                 | Self::LeaseAwaited { .. }
                 | Self::StoreAway { .. }
                 | Self::StoreBack

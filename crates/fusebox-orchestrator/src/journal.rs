@@ -9,6 +9,7 @@ use fusebox_state::{
 };
 use tokio::time::Instant;
 
+use crate::commits::Commits;
 use crate::durability::{parse_durability, weakest};
 use crate::event::EventKind;
 use crate::record::{EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys};
@@ -83,6 +84,7 @@ pub(crate) struct Journal {
     /// The same of the processes before.
     durability_before: Option<Durability>,
     minimum: Option<Durability>,
+    commits: Arc<Commits>,
 }
 
 impl Journal {
@@ -107,7 +109,14 @@ impl Journal {
             patience,
             notify,
             durability: None,
+            commits: Arc::default(),
         }
+    }
+
+    /// Counts what is acknowledged where the engine counts it.
+    pub(crate) fn counted_in(mut self, commits: Arc<Commits>) -> Self {
+        self.commits = commits;
+        self
     }
 
     /// Writes the first commit of a new run. Fails with `Lost` where a run of this name exists.
@@ -195,6 +204,7 @@ impl Journal {
                     }
                     let Some(minimum) = self.minimum.filter(|minimum| durability < *minimum) else {
                         self.head_version += 1;
+                        self.commits.acknowledged(durability);
                         self.durability = weakest(self.durability, Some(durability));
                         return Ok(());
                     };

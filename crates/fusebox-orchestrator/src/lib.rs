@@ -58,6 +58,7 @@
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
 mod approval;
+mod commits;
 mod digest;
 mod durability;
 mod engine;
@@ -85,8 +86,9 @@ mod time;
 mod workflow;
 
 pub use approval::{DecideError, decide};
+pub use commits::CommitCounts;
 pub use durability::parse_durability;
-pub use engine::{Engine, EngineBuilder, EngineError, RunOptions};
+pub use engine::{Alternatives, Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
 pub use health::{AgentHealth, Health, HealthStatus, RunsHealth, StalledRun};
 pub use ledger::{RtoEntry, RtoVerdict};

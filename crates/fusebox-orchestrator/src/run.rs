@@ -334,6 +334,9 @@ impl Run {
             Ok(_) => self.live(&call.step).tries = 0,
             Err(_) => self.live(&call.step).tries += 1,
         }
+        if let Err(refused) = &result {
+            self.tell_refusal(&self.step(&call.step), refused);
+        }
         match (call.part, result) {
             (None, Ok(answered)) => {
                 let degraded = match self.step(&call.step).work() {
@@ -375,6 +378,19 @@ impl Run {
             StepStatus::Succeeded
         };
         self.settle(name, status, degraded);
+    }
+
+    /// Tells who turned a call away, where somebody did.
+    fn tell_refusal(&self, step: &Step, refused: &Refused) {
+        let (Some(by), Some(agent)) = (refused.by, step.agent()) else {
+            return;
+        };
+        let told = EventKind::CallRefused {
+            step: step.name().to_owned(),
+            agent: agent.to_owned(),
+            by: by.to_owned(),
+        };
+        self.shared.events.of_run(&self.id, told);
     }
 
     /// Decides what a step does whose agent is not available.

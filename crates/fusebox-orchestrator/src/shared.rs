@@ -9,6 +9,7 @@ use fusebox_breaker::{Breaker, Clock, Transition, TransitionQueue};
 use fusebox_state::{Durability, StateStore};
 use tokio::sync::broadcast;
 
+use crate::commits::Commits;
 use crate::event::{EventKind, Events};
 use crate::live::LiveRuns;
 use crate::objectives::Objectives;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) retention: Duration,
     pub(crate) min_durability: Option<Durability>,
     pub(crate) runs: LiveRuns,
+    pub(crate) commits: Arc<Commits>,
 }
 
 /// An agent behind its guard.

@@ -1,8 +1,8 @@
 //! Steps whose turn has come: which calls they make, and what each call is given.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use fusebox_agent::{Context, Task};
 use fusebox_breaker::Availability;
@@ -77,7 +77,10 @@ impl Run {
                 // The calls in flight will show how the agent is.
                 Err(_) if in_flight => break,
                 Ok(_) if in_flight && self.is_probing(step) => break,
-                Err(refused) => return self.unavailable(name, refused),
+                Err(refused) => {
+                    self.tell_refusal(step, &refused);
+                    return self.unavailable(name, refused);
+                }
                 Ok(turn) => turn,
             };
             let live = self.live(name);
@@ -138,6 +141,7 @@ impl Run {
             retryable: true,
             retry_after,
             behind: false,
+            by: Some(snapshot.state.as_str()),
         })
     }
 
@@ -150,6 +154,7 @@ impl Run {
             step: call.step.clone(),
             sender: self.sender.clone(),
             timed_out: AtomicBool::new(false),
+            queued: Mutex::default(),
         };
         let context = self.context(&step, call.part);
         let ended = call.clone();

@@ -1,7 +1,7 @@
 //! One call of an agent on behalf of a run: what comes back, and how the run hears of further attempts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fusebox_agent::{Context, GuardError, Task};
@@ -9,6 +9,7 @@ use fusebox_breaker::{FailureKind, Verdict};
 use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Message;
 use crate::event::EventKind;
@@ -31,6 +32,8 @@ pub(super) struct Refused {
     pub(super) retry_after: Option<Duration>,
     /// The agent is there, but others go before.
     pub(super) behind: bool,
+    /// Who turned it away, in the words of [`EventKind::CallRefused`]; none where its agent was asked.
+    pub(super) by: Option<&'static str>,
 }
 
 impl Refused {
@@ -42,6 +45,7 @@ impl Refused {
             retryable: false,
             retry_after: None,
             behind: false,
+            by: None,
         }
     }
 
@@ -53,6 +57,7 @@ impl Refused {
             retryable: true,
             retry_after: None,
             behind: true,
+            by: Some("line"),
         }
     }
 
@@ -83,6 +88,7 @@ pub(super) async fn call(
             retryable: is_retryable(&error),
             retry_after: error.retry_after(),
             behind: false,
+            by: refused_by(&error),
         }),
     }
 }
@@ -116,6 +122,18 @@ fn is_retryable(error: &GuardError) -> bool {
     }
 }
 
+/// Who turned the call away before its agent was asked, or between two attempts.
+fn refused_by(error: &GuardError) -> Option<&'static str> {
+    match error.cause() {
+        CallError::NotPermitted { source, .. } => Some(source.state.as_str()),
+        CallError::BulkheadFull { .. } => Some("bulkhead"),
+        CallError::RateLimited { .. } => Some("rate_limit"),
+        CallError::BudgetExceeded { .. } => Some("budget"),
+        CallError::LoopDetected { .. } => Some("loop"),
+        _ => None,
+    }
+}
+
 /// An error and its causes on one line, outermost first.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -130,6 +148,24 @@ pub(super) struct StepHooks {
     pub(super) sender: mpsc::UnboundedSender<Message>,
     /// Whether the last attempt had no answer in time.
     pub(super) timed_out: AtomicBool,
+    /// Since when the call queues for a slot, where it does.
+    pub(super) queued: Mutex<Option<Instant>>,
+}
+
+impl StepHooks {
+    fn tell_wait(&self, waited: Duration) {
+        let awaited = EventKind::SlotAwaited {
+            step: self.step.clone(),
+            agent: self.agent.clone(),
+            waited_ms: millis(waited),
+        };
+        // The run has ended: nobody tells any more.
+        let _ = self.sender.send(Message::Told(awaited));
+    }
+
+    fn queued(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Hooks for StepHooks {
@@ -152,7 +188,12 @@ impl Hooks for StepHooks {
 
     fn event(&self, event: CallEvent) {
         match event {
+            CallEvent::Queued => *self.queued() = Some(Instant::now()),
             CallEvent::AttemptStarted { .. } => {
+                let queued = self.queued().take();
+                if let Some(since) = queued {
+                    self.tell_wait(since.elapsed());
+                }
                 let _ = self.sender.send(Message::Look);
             }
             CallEvent::AttemptEnded { verdict, .. } => {

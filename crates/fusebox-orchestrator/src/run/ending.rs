@@ -48,6 +48,7 @@ impl Run {
             let ended = EventKind::RunEnded {
                 status: ending.status,
                 reason: ending.reason.clone(),
+                duration_ms: millis(self.begun.elapsed()),
             };
             self.shared.events.of_run(&self.id, ended);
         }
@@ -67,6 +68,7 @@ impl Run {
         self.changes.events.push(EventKind::RunEnded {
             status: ending.status,
             reason: ending.reason.clone(),
+            duration_ms: millis(self.begun.elapsed()),
         });
         self.flush().await
     }
