@@ -83,6 +83,7 @@ def main():
     listener.bind(("127.0.0.1", 0))
     listener.listen(64)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
+    sys.stdout = sys.stderr  # nobody reads further, and libraries print
     config = uvicorn.Config(Dialect(app), log_level="warning", timeout_keep_alive=1)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -14,8 +14,8 @@ use self::server::Server;
 use crate::cmd;
 use crate::workspace::Workspace;
 
-const PACKAGE: &str = "fusebox-llm-tests";
-const EXAMPLE: &str = "support-triage";
+/// The example, and the suite among its tests.
+const PACKAGE: &str = "support-triage";
 /// Where the tests and the example find the model.
 const ENV_URL: &str = "OPENAI_BASE_URL";
 const ENV_MODEL: &str = "OPENAI_MODEL";
@@ -35,7 +35,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             Ok(())
         }
         Some((flag, args)) if flag == "--example" => {
-            let mut run = cmd::cargo(["run", "--quiet", "--package", EXAMPLE, "--"]);
+            let mut run = cmd::cargo(["run", "--quiet", "--package", PACKAGE, "--"]);
             run.args(args)
                 .env(ENV_URL, &server.url)
                 .env(ENV_MODEL, prepare::MODEL);
@@ -49,7 +49,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
 }
 
 fn suite(server: &Server, filters: &[String]) -> Result<()> {
-    let mut test = cmd::cargo(["test", "--package", PACKAGE, "--test", "suite", "--"]);
+    let mut test = cmd::cargo(["test", "--package", PACKAGE, "--test", "llm", "--"]);
     // The model does one thing at a time.
     test.args(["--test-threads", "1", "--nocapture"])
         .args(filters);
