@@ -29,6 +29,15 @@ impl Wrapping {
                 .with_entry(entry)
                 .map_err(|error| Failure::misuse(format!("--fault '{entry}': {error}")))?;
         }
+        let failover = plan.agents().find(|agent| {
+            let spec = file.agents.get(*agent);
+            spec.is_some_and(|spec| matches!(spec.kind, AgentKind::Failover(_)))
+        });
+        if let Some(agent) = failover {
+            return Err(Failure::misuse(format!(
+                "--fault names agent `{agent}`, which only asks others; name one of its targets"
+            )));
+        }
         let unknown = plan
             .agents()
             .find(|agent| !file.agents.contains_key(*agent));

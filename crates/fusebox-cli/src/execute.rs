@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use fusebox::agent::{Agent, Order};
 use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
-use fusebox::orchestrator::{EngineBuilder, Event, load_run};
-use fusebox::{Description, Engine, RunId, RunOptions, RunReport};
+use fusebox::orchestrator::{Alternatives, EngineBuilder, Event, load_run};
+use fusebox::{Engine, RunId, RunOptions, RunReport};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
@@ -168,20 +168,17 @@ impl Job<'_> {
             let agent = self.agent(spec, wrapping)?;
             return Ok(builder.shared_agent(agent, resilience));
         };
-        let mut description = Description::new(&spec.name, "failover");
-        if let Some(schema) = &spec.output_schema {
-            description = description.with_output_schema(schema.clone());
+        let mut alternatives = Alternatives::new(&spec.name, &failover.targets);
+        if let Some(weights) = &failover.weights {
+            alternatives = alternatives.with_order(Order::Weighted(weights.clone()));
         }
-        let order = match &failover.weights {
-            Some(weights) => Order::Weighted(weights.clone()),
-            None => Order::Listed,
-        };
-        Ok(builder.failover(description, &failover.targets, order, resilience))
-    }
-
-    fn agent(&self, spec: &AgentSpec, wrapping: &Wrapping) -> Result<Arc<dyn Agent>, Failure> {
-        let directory = &self.source.directory;
-        agents::make(spec, &self.file, directory, &self.input, wrapping)
+        if failover.only_if_not_run {
+            alternatives = alternatives.only_if_not_run();
+        }
+        if let Some(schema) = &spec.output_schema {
+            alternatives = alternatives.with_output_schema(schema.clone());
+        }
+        Ok(builder.failover(alternatives, resilience))
     }
 
     fn options(&self, artifacts: PathBuf) -> RunOptions {

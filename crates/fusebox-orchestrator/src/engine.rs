@@ -4,7 +4,6 @@ mod alternatives;
 mod builder;
 mod error;
 mod options;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use fusebox_state::{AcquireOutcome, Durability, Fence, Lease, LeaseRequest, Stat
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+pub use self::alternatives::Alternatives;
 pub use self::builder::EngineBuilder;
 pub use self::error::EngineError;
 pub use self::options::RunOptions;
@@ -281,7 +281,6 @@ impl Engine {
             self.shared.store_patience,
             notify,
         )
-        .counted_in(Arc::clone(&self.shared.commits))
     }
 
     /// Acquires the run's lease: at once from nobody or from a dead process of this host; with

@@ -58,7 +58,6 @@
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
 mod approval;
-mod commits;
 mod digest;
 mod durability;
 mod engine;
@@ -86,7 +85,6 @@ mod time;
 mod workflow;
 
 pub use approval::{DecideError, decide};
-pub use commits::CommitCounts;
 pub use durability::parse_durability;
 pub use engine::{Alternatives, Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};

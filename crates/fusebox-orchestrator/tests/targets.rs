@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fusebox_agent::{Agent, AgentError, Context, Description, Order, Reply, Task};
+use fusebox_agent::{Agent, AgentError, Context, Description, Reply, Task};
 use fusebox_breaker::Config;
 use fusebox_orchestrator::{
-    Engine, EngineError, Resilience, RunOptions, RunReport, RunStatus, Step, Workflow,
+    Alternatives, Engine, EngineError, Resilience, RunOptions, RunReport, RunStatus, Step, Workflow,
 };
 use fusebox_policy::{Limits, Spend};
 use fusebox_state::MemoryStore;
@@ -76,12 +76,7 @@ fn engine(far: &Model, near: &Model) -> Engine {
     Engine::builder(Arc::new(MemoryStore::new()))
         .agent(far.clone(), once())
         .agent(near.clone(), once())
-        .failover(
-            Description::new("model", "failover"),
-            ["far", "near"],
-            Order::Listed,
-            once(),
-        )
+        .failover(Alternatives::new("model", ["far", "near"]), once())
         .build()
         .unwrap()
 }
@@ -144,12 +139,11 @@ async fn a_call_over_budget_waits_for_the_window_to_move_on() {
 #[tokio::test(start_paused = true)]
 async fn a_failover_names_agents_of_its_engine() {
     let builder = || Engine::builder(Arc::new(MemoryStore::new())).agent(Model::new("far"), once());
-    let described = || Description::new("model", "failover");
-    let unknown = builder().failover(described(), ["near"], Order::Listed, once());
+    let unknown = builder().failover(Alternatives::new("model", ["near"]), once());
     assert!(matches!(
         unknown.build(),
         Err(EngineError::UnknownTarget { target, .. }) if target == "near"
     ));
-    let none = builder().failover(described(), [""; 0], Order::Listed, once());
+    let none = builder().failover(Alternatives::new("model", [""; 0]), once());
     assert!(matches!(none.build(), Err(EngineError::NoTarget(agent)) if agent == "model"));
 }

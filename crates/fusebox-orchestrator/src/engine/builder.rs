@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_agent::{Agent, Description, Guard, Order};
+use fusebox_agent::{Agent, Guard};
 use fusebox_breaker::{Breaker, Clock, TransitionQueue};
 use fusebox_policy::{Budget, Bulkhead, Policy, Retry, RetryBudget, TokioClock};
 use fusebox_state::{Durability, StateStore};
@@ -122,18 +122,10 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds an agent that is one out of `targets`, which are agents of this engine: each behind its
-    /// own protection, `resilience` is around all of them. See [`Failover`](fusebox_agent::Failover).
-    pub fn failover(
-        mut self,
-        description: Description,
-        targets: impl IntoIterator<Item: Into<String>>,
-        order: Order,
-        resilience: Resilience,
-    ) -> Self {
-        let targets = targets.into_iter().map(Into::into).collect();
-        let failover = Alternatives::new(description, targets, order);
-        self.failovers.push((failover, resilience));
+    /// Adds an agent that is one out of others of this engine, each behind its own protection;
+    /// `resilience` is around all of them.
+    pub fn failover(mut self, alternatives: Alternatives, resilience: Resilience) -> Self {
+        self.failovers.push((alternatives, resilience));
         self
     }
 
@@ -272,7 +264,6 @@ impl EngineBuilder {
             retention: self.retention,
             min_durability: self.min_durability,
             runs: LiveRuns::new(self.stall_after),
-            commits: Arc::default(),
         };
         Ok(Engine {
             shared: Arc::new(shared),

@@ -64,6 +64,8 @@ pub struct FailoverSpec {
     pub targets: Vec<String>,
     /// How often each is the first to be asked; `None`: as they stand.
     pub weights: Option<Vec<u32>>,
+    /// Whether it goes on only if nothing has run at the target before.
+    pub only_if_not_run: bool,
 }
 
 /// A URL that stands in the file, or the environment variable that holds it.
@@ -232,6 +234,10 @@ pub(super) fn failover(
     let names = targets.get_ref().iter();
     Ok(FailoverSpec {
         targets: names.map(|name| name.get_ref().clone()).collect(),
+        only_if_not_run: raw
+            .only_if_not_run
+            .as_ref()
+            .is_some_and(|only| *only.get_ref()),
         weights: raw
             .weights
             .as_ref()

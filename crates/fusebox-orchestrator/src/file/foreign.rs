@@ -16,7 +16,7 @@ fn at<T>(field: &Option<Spanned<T>>) -> Option<Range<usize>> {
 type Field = (&'static str, Option<Range<usize>>, &'static [&'static str]);
 
 /// The fields that not every kind has.
-fn fields(raw: &RawAgent) -> [Field; 34] {
+fn fields(raw: &RawAgent) -> [Field; 35] {
     const COMMAND: &[&str] = &["command"];
     const HTTP: &[&str] = &["http"];
     const OPENAI: &[&str] = &["openai"];
@@ -65,6 +65,7 @@ fn fields(raw: &RawAgent) -> [Field; 34] {
         ("max_body_bytes", at(&raw.max_body_bytes), BOTH),
         ("targets", at(&raw.targets), FAILOVER),
         ("weights", at(&raw.weights), FAILOVER),
+        ("only_if_not_run", at(&raw.only_if_not_run), FAILOVER),
     ]
 }
 

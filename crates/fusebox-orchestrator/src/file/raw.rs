@@ -117,6 +117,7 @@ pub(super) struct RawAgent {
     // kind = "failover"
     pub(super) targets: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) weights: Option<Spanned<Vec<u32>>>,
+    pub(super) only_if_not_run: Option<Spanned<bool>>,
     // nowhere: a key is told so
     pub(super) api_key: Option<Spanned<toml::Value>>,
     pub(super) bearer: Option<Spanned<toml::Value>>,

@@ -267,6 +267,7 @@ name = "w"
 kind = "failover"
 targets = ["far", "near"]
 weights = [3, 1]
+only_if_not_run = true
 [agents.far]
 kind = "command"
 command = ["true"]
@@ -285,6 +286,7 @@ fn a_failover_names_agents_of_its_file() {
     };
     assert_eq!(spec.targets, ["far", "near"]);
     assert_eq!(spec.weights, Some(vec![3, 1]));
+    assert!(spec.only_if_not_run);
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn faults_of_a_failover_point_at_their_place() {
         (
             "kind = \"command\"\ncommand = [\"true\"]\n[agents.near]",
             "kind = \"command\"\ncommand = [\"true\"]\nfallback = \"a\"\n[agents.near]",
-            (10, 12),
+            (11, 12),
             "fallback `a` is a failover",
         ),
     ] {
