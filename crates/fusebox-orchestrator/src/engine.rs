@@ -4,6 +4,7 @@ mod alternatives;
 mod builder;
 mod error;
 mod options;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -281,6 +282,7 @@ impl Engine {
             self.shared.store_patience,
             notify,
         )
+        .counted_in(Arc::clone(&self.shared.commits))
     }
 
     /// Acquires the run's lease: at once from nobody or from a dead process of this host; with

@@ -58,6 +58,7 @@
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
 mod approval;
+mod commits;
 mod digest;
 mod durability;
 mod engine;
@@ -85,6 +86,7 @@ mod time;
 mod workflow;
 
 pub use approval::{DecideError, decide};
+pub use commits::CommitCounts;
 pub use durability::parse_durability;
 pub use engine::{Alternatives, Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};

@@ -264,6 +264,7 @@ impl EngineBuilder {
             retention: self.retention,
             min_durability: self.min_durability,
             runs: LiveRuns::new(self.stall_after),
+            commits: Arc::default(),
         };
         Ok(Engine {
             shared: Arc::new(shared),
