@@ -181,6 +181,11 @@ impl Job<'_> {
         Ok(builder.failover(alternatives, resilience))
     }
 
+    fn agent(&self, spec: &AgentSpec, wrapping: &Wrapping) -> Result<Arc<dyn Agent>, Failure> {
+        let directory = &self.source.directory;
+        agents::make(spec, &self.file, directory, &self.input, wrapping)
+    }
+
     fn options(&self, artifacts: PathBuf) -> RunOptions {
         let mut options = RunOptions::default()
             .with_id(self.id.clone())
