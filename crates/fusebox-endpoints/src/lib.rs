@@ -9,6 +9,8 @@
 //! - `http`: [`HttpAgent`] is a service that takes and gives JSON, over HTTP/1.1 or 2.
 //! - `openai`: [`OpenAiAgent`] is a language model behind an API like that of OpenAI: streams, tool
 //!   calls, JSON that fits a schema, tokens and money told to budgets.
+//! - `mcp`: [`McpTool`] is a tool of a Model Context Protocol server, an [`McpServer`] over stdio
+//!   (Unix) or streamable HTTP, whose one connection its tools share.
 //!
 #![cfg_attr(all(feature = "command", unix), doc = "```")]
 #![cfg_attr(not(all(feature = "command", unix)), doc = "```ignore")]

@@ -1,3 +1,5 @@
+//! Servers that are services, good ones and bad ones.
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

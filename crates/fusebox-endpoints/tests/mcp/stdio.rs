@@ -1,3 +1,5 @@
+//! Servers that are programs, good ones and bad ones.
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! A model that is well: answers, streams, tool calls, schemas, accounts.
+
 use fusebox::agent::{Agent, ErrorKind, Piece};
 use fusebox::endpoints::{Price, Tool};
 use fusebox::policy::{Budget, Limits};
