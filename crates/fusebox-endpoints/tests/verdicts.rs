@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fusebox_endpoints::{Refusal, verdict};
+use fusebox_endpoints::{MAX_HINT, Refusal, verdict};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 const TABLE: &str = include_str!("verdicts.md");
@@ -102,4 +102,22 @@ fn the_words_of_the_other_side_are_cut_to_one_short_line() {
     let refusal = verdict(400, &HeaderMap::new(), long.as_bytes(), now()).expect_err("a 400");
     let message = refusal.message.expect("a message");
     assert!(message.len() <= 303 && !message.contains('\n'), "{message}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_header_and_no_body_does_harm_and_no_hint_is_longer_than_believed(
+        status in 100u16..1000,
+        name in "(retry-after(-ms)?|x-ms-retry-after-ms|x-ratelimit-reset(-tokens)?|ratelimit(-reset)?|anthropic-ratelimit-tokens-reset)",
+        value in "[ -~]{0,40}|[0-9]{1,20}(\\.[0-9]{1,20})?(ms|s|m|h|d)?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z",
+        body in "\\PC{0,80}|\\{\"error\":(\\{\"(code|type|message)\":(\"\\PC{0,20}\"|-?[0-9]{1,25})\\}|\"\\PC{0,20}\")\\}",
+    ) {
+        let name: HeaderName = name.parse().expect("a header name");
+        let headers: HeaderMap =
+            [(name, HeaderValue::from_str(&value).expect("a header value"))].into_iter().collect();
+        if let Err(refusal) = verdict(status, &headers, body.as_bytes(), now()) {
+            proptest::prop_assert!(refusal.retry_after.is_none_or(|hint| hint <= MAX_HINT));
+            proptest::prop_assert!(refusal.message.is_none_or(|text| text.chars().count() <= 303));
+        }
+    }
 }

@@ -109,6 +109,30 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Of lines that matter, in pieces of any length.
+        #[test]
+        fn any_bytes_cut_anywhere_give_the_same_events(
+            text in "(data|event|: |id|\\PC|\r|\n|:| ){0,60}",
+            cuts in proptest::collection::vec(0usize..400, 0..6),
+        ) {
+            let bytes = text.as_bytes();
+            let expected = Events::default().push(bytes);
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut events = Events::default();
+            let pieces = cuts.windows(2).map(|ends| &bytes[ends[0]..ends[1]]);
+            let got: Vec<_> = pieces.flat_map(|piece| events.push(piece)).collect();
+            proptest::prop_assert_eq!(got, expected);
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_do_no_harm(bytes in proptest::collection::vec(0u8.., 0..300)) {
+            Events::default().push(&bytes);
+        }
+    }
+
     #[test]
     fn an_event_that_is_not_whole_is_none() {
         assert!(data(&["data: a\n"]).is_empty());
