@@ -234,11 +234,13 @@ impl Engine {
     /// Both are a courtesy: an unreleased lease runs out, an unlimited run is found by `retire_ended`.
     async fn leave(&self, id: &RunId, status: RunStatus, fence: &Fence) {
         let (store, partition) = (&self.shared.store, id.partition());
+        let release = store.release(&partition, fence);
         if status.is_over() {
             let kept_for = Some(self.shared.retention);
-            let _ = store.expire(&partition, kept_for).await;
+            let _ = tokio::join!(store.expire(&partition, kept_for), release);
+        } else {
+            let _ = release.await;
         }
-        let _ = store.release(&partition, fence).await;
     }
 
     fn check_agents(&self, workflow: &Workflow) -> Result<(), EngineError> {

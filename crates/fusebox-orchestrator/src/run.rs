@@ -251,6 +251,10 @@ impl Run {
             self.absorb_transitions();
             self.route();
             let ready = self.take_ready();
+            // What the last steps came to is committed with the end of the run.
+            if ready.is_empty() && !self.unrouted && self.is_over() {
+                return Ok(());
+            }
             // What only the breakers did is written with what the run does next: a thousand runs that wait
             // do not each write it down at once.
             if !self.changes.are_passive() {
@@ -262,9 +266,6 @@ impl Run {
             // Turned away at the gate: that may decide about the steps behind.
             if self.unrouted {
                 continue;
-            }
-            if self.is_over() {
-                return Ok(());
             }
             self.pulse.beat(self.tasks.len());
             self.next(&lease_lost).await?;
