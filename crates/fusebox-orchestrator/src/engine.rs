@@ -22,7 +22,7 @@ pub use self::error::EngineError;
 pub use self::options::RunOptions;
 use crate::event::{Event, EventKind};
 use crate::health::Health;
-use crate::journal::{Changes, Journal, JournalError};
+use crate::journal::{Journal, JournalError};
 use crate::lease::LeaseKeeper;
 use crate::objectives::RtoAccount;
 use crate::owner::{Life, Owner};
@@ -107,46 +107,36 @@ impl Engine {
         }
         let (fence, acquired) = self.own(&id, false).await?;
         let head = new_head(&id, workflow, &options, self.shared.min_durability);
-        let mut journal = self.journal(&id, fence.clone(), (head, 0));
+        let journal = self.journal(&id, fence.clone(), (head, 0));
         let definition = SavedDefinition {
             workflow: workflow.clone(),
             attachment: options.attachment.clone(),
         };
-        let started = EventKind::RunStarted {
-            workflow: workflow.name().to_owned(),
-        };
-        let changes = Changes {
-            events: vec![started.clone()],
-            ..Changes::default()
-        };
-        let created = journal.create(&definition, changes).await;
-        // The run is there, only not as firmly as it was asked for: it waits.
-        let weak = match created {
-            Ok(()) => None,
-            Err(error @ JournalError::Weak { .. }) => Some(error),
-            Err(error) => {
-                // Nothing was started, so nothing is held; where this fails too, the lease runs out.
-                let _ = self.shared.store.release(&id.partition(), &fence).await;
-                return Err(match error {
-                    JournalError::Store(error) => error.into(),
-                    _ => EngineError::Exists(id),
-                });
-            }
-        };
-        self.shared.events.of_run(&id, started);
-        let run = Run::new(
+        let definition = serde_json::to_vec(&definition).expect("a definition is plain data");
+        let mut run = Run::new(
             Arc::clone(&self.shared),
             workflow.clone(),
             id.clone(),
             journal,
             settings(workflow, options),
         );
-        if let Some(error) = weak {
-            let report = run.abandon(error).await;
-            self.leave(&id, report.status, &fence).await;
-            return Ok(report);
+        match run.begin(definition).await {
+            Ok(()) => Ok(self.drive(run, fence, acquired).await),
+            // The run is there, only not as firmly as it was asked for: it waits.
+            Err(error @ JournalError::Weak { .. }) => {
+                let report = run.abandon(error).await;
+                self.leave(&id, report.status, &fence).await;
+                Ok(report)
+            }
+            Err(error) => {
+                // Nothing was started, so nothing is held; where this fails too, the lease runs out.
+                let _ = self.shared.store.release(&id.partition(), &fence).await;
+                Err(match error {
+                    JournalError::Store(error) => error.into(),
+                    _ => EngineError::Exists(id),
+                })
+            }
         }
-        Ok(self.drive(run, fence, acquired).await)
     }
 
     /// Goes on with a run, here or where another process died. Steps with a committed output keep
@@ -211,10 +201,11 @@ impl Engine {
             settings,
         );
         run.restore(&record).await?;
+        run.look_back().await;
         Ok(self.drive(run, fence, acquired).await)
     }
 
-    async fn drive(&self, mut run: Run, fence: Fence, acquired: Instant) -> RunReport {
+    async fn drive(&self, run: Run, fence: Fence, acquired: Instant) -> RunReport {
         let (id, shared) = (run.id().clone(), &self.shared);
         let keeper = LeaseKeeper::start(
             Arc::clone(&shared.store),
@@ -224,7 +215,6 @@ impl Engine {
             acquired,
         );
         let _live = shared.runs.enter(&id, run.pulse());
-        run.look_back().await;
         let report = run.drive(keeper.lost()).await;
         drop(keeper);
         self.leave(&id, report.status, &fence).await;

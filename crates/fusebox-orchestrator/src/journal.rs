@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::commits::Commits;
 use crate::durability::{parse_durability, weakest};
 use crate::event::EventKind;
-use crate::record::{EventRecord, RunHead, SavedBreaker, SavedDefinition, StepRecord, keys};
+use crate::record::{EventRecord, RunHead, SavedBreaker, StepRecord, keys};
 use crate::run_id::RunId;
 use crate::status::RunStatus;
 use crate::time::now_ms;
@@ -20,6 +20,8 @@ use crate::time::now_ms;
 /// What one commit changes besides the head.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
+    /// Of a new run, with its first commit.
+    pub(crate) definition: Option<Vec<u8>>,
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) outputs: Vec<(String, Vec<u8>)>,
     /// Answers of steps that make several calls.
@@ -30,7 +32,8 @@ pub(crate) struct Changes {
 
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.definition.is_none()
+            && self.steps.is_empty()
             && self.outputs.is_empty()
             && self.parts.is_empty()
             && self.events.is_empty()
@@ -119,27 +122,13 @@ impl Journal {
         self
     }
 
-    /// Writes the first commit of a new run. Fails with `Lost` where a run of this name exists.
-    pub(crate) async fn create(
-        &mut self,
-        definition: &SavedDefinition,
-        changes: Changes,
-    ) -> Result<(), JournalError> {
-        let definition = serde_json::to_vec(definition).expect("a definition is plain data");
-        let commit = self.prepare(changes, Expect::Absent).put(
-            keys::definition(),
-            Expect::Absent,
-            definition,
-        );
-        self.send(commit).await
-    }
-
-    /// Commits `changes` and the head, all or nothing.
+    /// Commits `changes` and the head, all or nothing. The first commit of a new run fails with `Lost`
+    /// where a run of this name exists.
     ///
     /// A commit the store did not answer is repeated under the same write id until `patience` is
     /// over, so it is applied at most once. So is one that was acknowledged below the run's minimum.
     pub(crate) async fn commit(&mut self, changes: Changes) -> Result<(), JournalError> {
-        let commit = self.prepare(changes, Expect::Version(self.head_version));
+        let commit = self.prepare(changes);
         self.send(commit).await
     }
 
@@ -154,7 +143,7 @@ impl Journal {
         self.head.due_ms = due_ms;
     }
 
-    fn prepare(&mut self, changes: Changes, head: Expect) -> Commit {
+    fn prepare(&mut self, changes: Changes) -> Commit {
         let mut commit = Commit::new(WriteId::random()).fenced(self.fence.clone());
         for step in &changes.steps {
             commit = commit.put(keys::step(&step.name), Expect::Any, json(step));
@@ -181,6 +170,13 @@ impl Journal {
         let weakest = weakest(self.durability, self.durability_before);
         self.head.durability = weakest.map(|level| level.to_string());
         self.head.updated_ms = now_ms();
+        if let Some(definition) = changes.definition {
+            commit = commit.put(keys::definition(), Expect::Absent, definition);
+        }
+        let head = match self.head_version {
+            0 => Expect::Absent,
+            version => Expect::Version(version),
+        };
         commit.put(keys::head(), head, json(&self.head))
     }
 

@@ -1,12 +1,13 @@
 //! One run being worked on: which steps are ready, which are shielded, which must wait, and when it is over.
 //!
 //! One task owns all of the run's state and is the only writer of its journal. Agents are called in
-//! tasks of their own and report back through a channel.
+//! tasks of their own and report back through a channel; those that answer at once, without.
 
 mod approval;
 mod begin;
 mod call;
 mod ending;
+mod hand_out;
 mod inner;
 mod line;
 mod parts;
@@ -14,7 +15,7 @@ mod resume;
 mod route;
 mod stand_in;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::approval::stood_in;
 use self::call::{Answered, Refused};
+pub(crate) use self::hand_out::Pace;
 use self::parts::Parts;
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
@@ -114,6 +116,7 @@ impl Live {
 #[derive(Debug, Clone)]
 struct CallId {
     step: String,
+    agent: String,
     part: Option<u32>,
 }
 
@@ -164,6 +167,10 @@ pub(crate) struct Run {
     unrouted: bool,
     /// The steps whose last commit was not acknowledged.
     unsure: Vec<String>,
+    /// Calls whose start is committed, to be made.
+    ready: Vec<(CallId, Option<Turn>)>,
+    /// Answers that came at once.
+    answers: VecDeque<Message>,
     begun: Instant,
     deadline: Instant,
     pulse: Arc<Pulse>,
@@ -209,8 +216,10 @@ impl Run {
             deadline: begun + settings.objective,
             workflow: Arc::new(workflow),
             changes: Changes::default(),
-            unrouted: false,
+            unrouted: true,
             unsure: Vec::new(),
+            ready: Vec::new(),
+            answers: VecDeque::new(),
             tasks: JoinSet::new(),
             calls_of_tasks: HashMap::new(),
             shared,
@@ -241,6 +250,17 @@ impl Run {
         self.finish(interrupted).await
     }
 
+    /// Makes the first commit of a new run, which starts the first steps too.
+    pub(crate) async fn begin(&mut self, definition: Vec<u8>) -> Result<(), JournalError> {
+        self.look_back().await;
+        self.tell(EventKind::RunStarted {
+            workflow: self.workflow.name().to_owned(),
+        });
+        self.changes.definition = Some(definition);
+        self.look_around();
+        self.flush().await
+    }
+
     /// Ends at once: its first commit did not do.
     pub(crate) async fn abandon(self, error: JournalError) -> RunReport {
         self.finish(Some(Interrupted::Journal(error))).await
@@ -248,11 +268,19 @@ impl Run {
 
     async fn work(&mut self, lease_lost: CancellationToken) -> Result<(), Interrupted> {
         loop {
-            self.absorb_transitions();
-            self.route();
-            let ready = self.take_ready();
+            for (call, turn) in std::mem::take(&mut self.ready) {
+                self.hand_out(call, turn).await;
+            }
+            // A step turned away at the gate may decide about those behind it at once.
+            if !self.unrouted {
+                if self.is_over() {
+                    return Ok(());
+                }
+                self.next(&lease_lost).await?;
+            }
+            self.look_around();
             // What the last steps came to is committed with the end of the run.
-            if ready.is_empty() && !self.unrouted && self.is_over() {
+            if self.ready.is_empty() && !self.unrouted && self.is_over() {
                 return Ok(());
             }
             // What only the breakers did is written with what the run does next: a thousand runs that wait
@@ -260,20 +288,40 @@ impl Run {
             if !self.changes.are_passive() {
                 self.flush().await?;
             }
-            for (call, turn) in ready {
-                self.spawn(call, turn);
-            }
-            // Turned away at the gate: that may decide about the steps behind.
-            if self.unrouted {
-                continue;
-            }
-            self.pulse.beat(self.tasks.len());
-            self.next(&lease_lost).await?;
         }
+    }
+
+    /// Takes in what has changed and marks what can start now. The calls are handed out after the
+    /// commit: the count of executions is durable before an agent is called.
+    fn look_around(&mut self) {
+        self.absorb_transitions();
+        self.route();
+        self.ready = self.take_ready();
     }
 
     /// Waits for the next thing to happen and takes in all that has.
     async fn next(&mut self, lease_lost: &CancellationToken) -> Result<(), Interrupted> {
+        if self.answers.is_empty() {
+            self.wait(lease_lost).await?;
+        } else {
+            // A run whose agents answer at once does not wait, but it lets others have their turn.
+            tokio::task::coop::consume_budget().await;
+            if self.settings.cancellation.is_cancelled() {
+                return Err(Interrupted::Cancelled);
+            }
+        }
+        // Steps that ended together are committed together.
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message).await?;
+        }
+        while let Some(message) = self.answers.pop_front() {
+            self.take(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, lease_lost: &CancellationToken) -> Result<(), Interrupted> {
+        self.pulse.beat(self.tasks.len());
         let due = self.steps.values().filter_map(Live::alarm).min();
         let due = due.map_or(self.deadline, |due| due.min(self.deadline));
         let cancellation = self.settings.cancellation.clone();
@@ -288,10 +336,6 @@ impl Run {
                     return Err(Interrupted::Objective);
                 }
             }
-        }
-        // Steps that ended together are committed together.
-        while let Ok(message) = self.messages.try_recv() {
-            self.take(message).await?;
         }
         Ok(())
     }
@@ -473,8 +517,7 @@ impl Run {
             Err(error) => (error.id(), error.is_panic()),
         };
         if let (Some(call), true) = (self.calls_of_tasks.remove(&id), panicked) {
-            let reason = "its agent panicked; see the message on standard error".to_owned();
-            self.ended(&call, Err(Refused::for_good(reason, 1)));
+            self.ended(&call, Err(Refused::by_panic()));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::event::{EventKind, Events};
 use crate::live::LiveRuns;
 use crate::objectives::Objectives;
 use crate::recovery::Recovery;
+use crate::run::Pace;
 
 /// What all runs of an engine share.
 pub(crate) struct Shared {
@@ -40,6 +41,8 @@ pub(crate) struct Member {
     pub(crate) has_fallback: bool,
     /// Calls it takes at once.
     pub(crate) max_concurrent_calls: Option<usize>,
+    /// How long it keeps the thread.
+    pub(crate) pace: Pace,
     /// The wait before a call is made again that failed while the breaker stayed closed.
     pub(crate) pause: Duration,
 }

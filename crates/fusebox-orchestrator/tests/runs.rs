@@ -546,6 +546,30 @@ async fn a_panicking_agent_fails_its_step_and_not_the_process() {
     assert_eq!(engine.breaker("a").unwrap().counts().in_flight(), 0);
 }
 
+/// Once it has answered at once, an agent is asked in the run's own task.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_was_quick_and_then_panics_fails_its_step_and_not_the_run() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let a = counted("a", &calls, |call, _| match call {
+        1 => Ok(json!(1)),
+        _ => panic!("a defect in an agent"),
+    });
+    let engine = Engine::builder(Arc::new(MemoryStore::new()))
+        .agent(a, touchy())
+        .build()
+        .unwrap();
+    let workflow = Workflow::builder("twice")
+        .step(Step::new("first").with_agent("a"))
+        .step(Step::new("second").with_agent("a").requires(["first"]))
+        .build()
+        .unwrap();
+    let report = engine.run(&workflow, named("r")).await.unwrap();
+    assert_eq!(report.status, RunStatus::Failed);
+    assert_eq!(report.steps[0].status, StepStatus::Succeeded);
+    assert!(report.reason.unwrap().contains("panicked"));
+    assert_eq!(engine.breaker("a").unwrap().counts().in_flight(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_output_the_journal_cannot_hold_fails_its_step_and_says_so() {
     let calls = Arc::new(AtomicU32::new(0));

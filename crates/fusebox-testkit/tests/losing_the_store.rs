@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_orchestrator::{
-    Engine, EventKind, Resilience, RunId, RunOptions, RunReport, RunStatus, Step, StepStatus,
-    Workflow,
+    Engine, EngineError, EventKind, Resilience, RunId, RunOptions, RunReport, RunStatus, Step,
+    StepStatus, Workflow,
 };
 use fusebox_state::MemoryStore;
 use fusebox_testkit::{
@@ -167,19 +167,36 @@ fn a_step_whose_answer_the_store_never_got_runs_again_under_the_same_key_and_no_
 }
 
 #[test]
-fn a_store_that_refuses_the_first_step_ends_the_run_before_anything_is_called() {
+fn a_store_that_refuses_the_first_commit_starts_nothing() {
+    virtual_time(1, async |time| {
+        let bench = Bench::new(time);
+        bench
+            .store
+            .inject(StoreFault::refused().on(Operation::Commit));
+        let options = RunOptions::default().with_id(id());
+        let refused = bench.engine.run(&bench.workflow, options).await;
+        assert!(matches!(refused, Err(EngineError::Store(_))), "{refused:?}");
+        assert_eq!(bench.calls(), [0, 0, 0]);
+        bench.store.heal();
+        assert_eq!(bench.run().await.status, RunStatus::Completed);
+    });
+}
+
+#[test]
+fn a_store_that_refuses_the_start_of_a_step_ends_the_run_before_it_is_called() {
     virtual_time(1, async |time| {
         let bench = Bench::new(time);
         let full = StoreFault::refused().on(Operation::Commit).skipping(1);
         bench.store.inject(full);
         let report = bench.run().await;
         assert_eq!(report.status, RunStatus::Waiting, "{report:?}");
-        assert_eq!(bench.calls(), [0, 0, 0]);
+        assert_eq!(bench.calls(), [1, 0, 0]);
         bench.store.heal();
         bench
             .journal()
             .await
-            .assert_never_called("a")
+            .assert_executions("a", 1)
+            .assert_never_called("b")
             .assert_step("b", StepStatus::Pending);
     });
 }

@@ -18,6 +18,7 @@ use crate::objectives::Objectives;
 use crate::recovery::{Recovery, Settings};
 use crate::resilience::Resilience;
 use crate::retention::DEFAULT_RETENTION;
+use crate::run::Pace;
 use crate::shared::{Member, Shared};
 
 /// Events a listener may be behind before it loses the oldest.
@@ -343,6 +344,7 @@ fn guard(name: &str, agent: Arc<dyn Agent>, resilience: &Resilience, around: Aro
         breaker,
         has_fallback,
         max_concurrent_calls,
+        pace: Pace::default(),
         pause: resilience.retry_cap,
     }
 }

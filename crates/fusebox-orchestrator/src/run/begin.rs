@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::call::{self, Refused, StepHooks};
-use super::{CallId, Message, Run};
+use super::hand_out::Calling;
+use super::{CallId, Run};
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
 use crate::recovery::Turn;
@@ -20,7 +21,7 @@ use crate::status::StepStatus;
 use crate::workflow::{Step, Work};
 
 impl Run {
-    /// Marks every step that can start now as running. The caller commits, then spawns the calls: the
+    /// Marks every step that can start now as running. The caller commits, then hands the calls out: the
     /// count of executions is durable before the agent is called.
     pub(super) fn take_ready(&mut self) -> Vec<(CallId, Option<Turn>)> {
         let (workflow, now) = (Arc::clone(&self.workflow), Instant::now());
@@ -96,6 +97,7 @@ impl Run {
             }
             let call = CallId {
                 step: name.to_owned(),
+                agent: agent_of(step).to_owned(),
                 part,
             };
             ready.push((call, turn));
@@ -145,29 +147,21 @@ impl Run {
         })
     }
 
-    pub(super) fn spawn(&mut self, call: CallId, turn: Option<Turn>) {
+    /// The call, to be polled.
+    pub(super) fn calling(&self, call: &CallId) -> Calling {
         let step = self.step(&call.step);
         let task = Task::new(self.task_input(&step, call.part));
+        let context = self.context(&step, call.part);
         let hooks = StepHooks {
             shared: Arc::clone(&self.shared),
-            agent: agent_of(&step).to_owned(),
+            agent: call.agent.clone(),
             step: call.step.clone(),
             sender: self.sender.clone(),
+            breaker: self.member(&step).breaker.clone(),
             timed_out: AtomicBool::new(false),
             queued: Mutex::default(),
         };
-        let context = self.context(&step, call.part);
-        let ended = call.clone();
-        let handle = self.tasks.spawn(async move {
-            let result = call::call(task, context, &hooks).await;
-            // The run may have ended meanwhile; then nobody waits for the answer.
-            let _ = hooks.sender.send(Message::Ended {
-                call: ended,
-                result,
-                turn,
-            });
-        });
-        self.calls_of_tasks.insert(handle.id(), call);
+        Box::pin(async move { call::call(task, context, &hooks).await })
     }
 
     fn context(&self, step: &Step, part: Option<u32>) -> Context {

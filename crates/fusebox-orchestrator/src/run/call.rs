@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fusebox_agent::{Context, GuardError, Task};
-use fusebox_breaker::{FailureKind, Verdict};
+use fusebox_breaker::{Breaker, FailureKind, State, Verdict};
 use fusebox_policy::{Attempt, CallError, CallEvent, Hooks, Stop};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,12 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// A defect in the agent: no waiting helps.
+    pub(super) fn by_panic() -> Self {
+        let reason = "its agent panicked; see the message on standard error".to_owned();
+        Self::for_good(reason, 1)
+    }
+
     /// One that no waiting helps, after `attempts`.
     pub(super) fn for_good(reason: String, attempts: u32) -> Self {
         Self {
@@ -146,6 +152,7 @@ pub(super) struct StepHooks {
     pub(super) agent: String,
     pub(super) step: String,
     pub(super) sender: mpsc::UnboundedSender<Message>,
+    pub(super) breaker: Breaker,
     /// Whether the last attempt had no answer in time.
     pub(super) timed_out: AtomicBool,
     /// Since when the call queues for a slot, where it does.
@@ -193,6 +200,10 @@ impl Hooks for StepHooks {
                 let queued = self.queued().take();
                 if let Some(since) = queued {
                     self.tell_wait(since.elapsed());
+                }
+                // To begin a call moves no closed breaker.
+                if self.breaker.state() == State::Closed {
+                    return;
                 }
                 let _ = self.sender.send(Message::Look);
             }
