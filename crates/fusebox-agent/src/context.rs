@@ -61,12 +61,22 @@ impl Context {
     #[must_use]
     pub fn new(run_id: impl Into<Arc<str>>, step: impl Into<Arc<str>>) -> Self {
         let (run_id, step) = (run_id.into(), step.into());
-        let idempotency_key = format!("{run_id}/{step}").into();
+        let key = format!("{run_id}/{step}");
+        Self::keyed(run_id, step, key)
+    }
+
+    /// As [`new`](Self::new), with this [idempotency key](Self::with_idempotency_key).
+    #[must_use]
+    pub fn keyed(
+        run_id: impl Into<Arc<str>>,
+        step: impl Into<Arc<str>>,
+        idempotency_key: impl Into<Arc<str>>,
+    ) -> Self {
         Self {
-            run_id,
-            step,
+            run_id: run_id.into(),
+            step: step.into(),
             attempt: 1,
-            idempotency_key,
+            idempotency_key: idempotency_key.into(),
             deadline: None,
             cancellation: CancellationToken::new(),
             artifacts: None,

@@ -123,19 +123,26 @@ async fn record(
         by: decision.by.clone(),
         reason: decision.reason.clone(),
     };
-    let changes = Changes {
+    let mut changes = Changes {
         steps: vec![decided],
         events: vec![event],
         ..Changes::default()
     };
     let head = (known.head.clone(), known.head_version);
     let quiet = Box::new(|_| {});
-    let mut journal = Journal::new(Arc::clone(store), run.clone(), fence, head, PATIENCE, quiet);
+    let mut journal = Journal::new(
+        Arc::clone(store),
+        run.partition(),
+        fence,
+        head,
+        PATIENCE,
+        quiet,
+    );
     if waiting.len() == 1 {
         let said = format!("{step} was {} by {}", verb(decision.approved), decision.by);
         journal.set_status(RunStatus::Waiting, Some(said), Some(now_ms()));
     }
-    match journal.commit(changes).await {
+    match journal.commit(&mut changes).await {
         Ok(()) => Ok(journal.head),
         Err(JournalError::Store(error)) => Err(error.into()),
         Err(other) => Err(DecideError::Unacknowledged(other.to_string())),

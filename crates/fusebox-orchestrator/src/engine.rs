@@ -7,7 +7,10 @@ mod options;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use fusebox_breaker::Breaker;
@@ -15,6 +18,7 @@ use fusebox_policy::RetryBudget;
 use fusebox_state::{AcquireOutcome, Durability, Fence, Lease, LeaseRequest, StateStore};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use self::alternatives::Alternatives;
 pub use self::builder::EngineBuilder;
@@ -108,11 +112,7 @@ impl Engine {
         let (fence, acquired) = self.own(&id, false).await?;
         let head = new_head(&id, workflow, &options, self.shared.min_durability);
         let journal = self.journal(&id, fence.clone(), (head, 0));
-        let definition = SavedDefinition {
-            workflow: workflow.clone(),
-            attachment: options.attachment.clone(),
-        };
-        let definition = serde_json::to_vec(&definition).expect("a definition is plain data");
+        let definition = SavedDefinition::written(workflow, &options.attachment);
         let mut run = Run::new(
             Arc::clone(&self.shared),
             workflow.clone(),
@@ -207,16 +207,26 @@ impl Engine {
 
     async fn drive(&self, run: Run, fence: Fence, acquired: Instant) -> RunReport {
         let (id, shared) = (run.id().clone(), &self.shared);
-        let keeper = LeaseKeeper::start(
-            Arc::clone(&shared.store),
-            id.partition(),
-            fence.clone(),
-            shared.lease_ttl,
-            acquired,
-        );
-        let _live = shared.runs.enter(&id, run.pulse());
-        let report = run.drive(keeper.lost()).await;
-        drop(keeper);
+        let pulse = run.pulse();
+        let lost = CancellationToken::new();
+        let mut driving = pin!(run.drive(lost.clone()));
+        // A run that never waits is over long before its lease is, or anybody asks how it fares.
+        let begun = poll_fn(|cx| Poll::Ready(driving.as_mut().poll(cx))).await;
+        let report = match begun {
+            Poll::Ready(report) => report,
+            Poll::Pending => {
+                let _keeper = LeaseKeeper::start(
+                    Arc::clone(&shared.store),
+                    id.partition(),
+                    fence.clone(),
+                    shared.lease_ttl,
+                    acquired,
+                    lost,
+                );
+                let _live = shared.runs.enter(&id, pulse);
+                driving.await
+            }
+        };
         self.leave(&id, report.status, &fence).await;
         report
     }
@@ -268,7 +278,7 @@ impl Engine {
         let notify = Box::new(move |kind| shared.events.of_run(&run, kind));
         Journal::new(
             Arc::clone(&self.shared.store),
-            id.clone(),
+            id.partition(),
             fence,
             head,
             self.shared.store_patience,

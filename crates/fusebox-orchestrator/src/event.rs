@@ -34,7 +34,10 @@ impl Events {
     }
 
     pub(crate) fn of_run(&self, run: &RunId, kind: EventKind) {
-        self.send(Some(run.to_string()), kind);
+        // Most of what it costs is the name.
+        if self.0.receiver_count() > 0 {
+            self.send(Some(run.to_string()), kind);
+        }
     }
 
     pub(crate) fn of_engine(&self, kind: EventKind) {

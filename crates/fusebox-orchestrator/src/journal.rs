@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_state::{
-    Commit, CommitOutcome, Durability, Expect, Fence, StateStore, StoreError, WriteId,
+    Change, Commit, CommitOutcome, Durability, Expect, Fence, Partition, StateStore, StoreError,
+    WriteId,
 };
 use tokio::time::Instant;
 
 use crate::commits::Commits;
 use crate::durability::{parse_durability, weakest};
 use crate::event::EventKind;
-use crate::record::{EventRecord, RunHead, SavedBreaker, StepRecord, keys};
-use crate::run_id::RunId;
+use crate::record::{EventLine, RunHead, SavedBreaker, StepRecord, keys};
 use crate::status::RunStatus;
 use crate::time::now_ms;
 
@@ -76,7 +76,7 @@ pub(crate) type Notify = Box<dyn Fn(EventKind) + Send + Sync>;
 /// The journal of a run that this process owns.
 pub(crate) struct Journal {
     store: Arc<dyn StateStore>,
-    id: RunId,
+    partition: Partition,
     fence: Fence,
     pub(crate) head: RunHead,
     head_version: u64,
@@ -94,7 +94,7 @@ impl Journal {
     /// The journal of a run whose lease is held; `head_version` 0 for a new one.
     pub(crate) fn new(
         store: Arc<dyn StateStore>,
-        id: RunId,
+        partition: Partition,
         fence: Fence,
         (head, head_version): (RunHead, u64),
         patience: Duration,
@@ -103,7 +103,7 @@ impl Journal {
         let level = |text: &Option<String>| text.as_deref().and_then(parse_durability);
         Self {
             store,
-            id,
+            partition,
             fence,
             durability_before: level(&head.durability),
             minimum: level(&head.min_durability),
@@ -127,7 +127,9 @@ impl Journal {
     ///
     /// A commit the store did not answer is repeated under the same write id until `patience` is
     /// over, so it is applied at most once. So is one that was acknowledged below the run's minimum.
-    pub(crate) async fn commit(&mut self, changes: Changes) -> Result<(), JournalError> {
+    ///
+    /// Of `changes` the steps and events are left.
+    pub(crate) async fn commit(&mut self, changes: &mut Changes) -> Result<(), JournalError> {
         let commit = self.prepare(changes);
         self.send(commit).await
     }
@@ -143,41 +145,48 @@ impl Journal {
         self.head.due_ms = due_ms;
     }
 
-    fn prepare(&mut self, changes: Changes) -> Commit {
-        let mut commit = Commit::new(WriteId::random()).fenced(self.fence.clone());
+    fn prepare(&mut self, changes: &mut Changes) -> Commit {
+        let count = changes.steps.len() + changes.outputs.len() + changes.events.len() + 4;
+        let mut puts = Vec::with_capacity(count);
+        let mut put = |key, expect, value| {
+            let value = Some(value);
+            puts.push(Change { key, expect, value });
+        };
         for step in &changes.steps {
-            commit = commit.put(keys::step(&step.name), Expect::Any, json(step));
+            put(keys::step(&step.name), Expect::Any, json(step));
         }
-        for (step, bytes) in changes.outputs {
-            commit = commit.put(keys::output(&step), Expect::Any, bytes);
+        for (step, bytes) in changes.outputs.drain(..) {
+            put(keys::output(&step), Expect::Any, bytes);
         }
-        for (step, part, bytes) in changes.parts {
-            commit = commit.put(keys::part(&step, part), Expect::Any, bytes);
+        for (step, part, bytes) in changes.parts.drain(..) {
+            put(keys::part(&step, part), Expect::Any, bytes);
         }
-        for event in changes.events {
-            let record = EventRecord {
+        let at_ms = now_ms();
+        for event in &changes.events {
+            let record = EventLine {
                 seq: self.head.events,
-                at_ms: now_ms(),
+                at_ms,
                 process: self.head.processes,
                 event,
             };
-            commit = commit.put(keys::event(record.seq), Expect::Any, json(&record));
+            put(keys::event(record.seq), Expect::Any, json(&record));
             self.head.events += 1;
         }
-        if let Some(breakers) = changes.breakers {
-            commit = commit.put(keys::breakers(), Expect::Any, json(&breakers));
+        if let Some(breakers) = &changes.breakers {
+            put(keys::breakers(), Expect::Any, json(breakers));
+        }
+        if let Some(definition) = changes.definition.take() {
+            put(keys::definition(), Expect::Absent, definition);
         }
         let weakest = weakest(self.durability, self.durability_before);
         self.head.durability = weakest.map(|level| level.to_string());
-        self.head.updated_ms = now_ms();
-        if let Some(definition) = changes.definition {
-            commit = commit.put(keys::definition(), Expect::Absent, definition);
-        }
+        self.head.updated_ms = at_ms;
         let head = match self.head_version {
             0 => Expect::Absent,
             version => Expect::Version(version),
         };
-        commit.put(keys::head(), head, json(&self.head))
+        put(keys::head(), head, json(&self.head));
+        Commit::of(WriteId::random(), puts).fenced(self.fence.clone())
     }
 
     async fn send(&mut self, commit: Commit) -> Result<(), JournalError> {
@@ -186,9 +195,8 @@ impl Journal {
         let (mut away, mut weak) = (false, None);
         // Of all that was said, that a try may have been applied matters most.
         let mut unknown = None;
-        let partition = self.id.partition();
         loop {
-            let answer = self.store.commit(&partition, commit.clone()).await;
+            let answer = self.store.commit(&self.partition, commit.clone()).await;
             let is_last = begun.elapsed() + pause >= self.patience;
             match answer {
                 Ok(
@@ -241,5 +249,8 @@ impl Journal {
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("journal records are plain data")
+    // Most records have less; growing by doubling from nothing costs more than the rest.
+    let mut bytes = Vec::with_capacity(256);
+    serde_json::to_writer(&mut bytes, value).expect("journal records are plain data");
+    bytes
 }

@@ -11,28 +11,23 @@ use tokio_util::sync::CancellationToken;
 /// Renews a lease every third of its time until dropped.
 #[derive(Debug)]
 pub(crate) struct LeaseKeeper {
-    lost: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl LeaseKeeper {
     /// Starts renewing. `acquired` is when the acquisition was sent: the lease is counted from there,
-    /// so that this side gives up before the other side may take over.
+    /// so that this side gives up before the other side may take over. `lost` is cancelled once the
+    /// lease is lost or can no longer be proven.
     pub(crate) fn start(
         store: Arc<dyn StateStore>,
         partition: Partition,
         fence: Fence,
         ttl: Duration,
         acquired: Instant,
+        lost: CancellationToken,
     ) -> Self {
-        let lost = CancellationToken::new();
-        let task = tokio::spawn(renew(store, partition, fence, ttl, acquired, lost.clone()));
-        Self { lost, task }
-    }
-
-    /// Cancelled once the lease is lost or can no longer be proven.
-    pub(crate) fn lost(&self) -> CancellationToken {
-        self.lost.clone()
+        let task = tokio::spawn(renew(store, partition, fence, ttl, acquired, lost));
+        Self { task }
     }
 }
 

@@ -185,11 +185,19 @@ pub(crate) struct SavedBreaker {
 }
 
 /// The definition a run began with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SavedDefinition {
     pub(crate) workflow: Workflow,
     /// Whatever the caller needs to build the same agents again.
     pub(crate) attachment: serde_json::Value,
+}
+
+impl SavedDefinition {
+    /// As it is written. Most of it is known beforehand.
+    pub(crate) fn written(workflow: &Workflow, attachment: &serde_json::Value) -> Vec<u8> {
+        let workflow = workflow.canonical();
+        format!(r#"{{"workflow":{workflow},"attachment":{attachment}}}"#).into_bytes()
+    }
 }
 
 /// One event of a run's journal.
@@ -203,6 +211,15 @@ pub struct EventRecord {
     pub process: u32,
     /// What.
     pub event: EventKind,
+}
+
+/// An [`EventRecord`] that is about to be written.
+#[derive(Serialize)]
+pub(crate) struct EventLine<'a> {
+    pub(crate) seq: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) process: u32,
+    pub(crate) event: &'a EventKind,
 }
 
 /// Everything known of a run, read without owning it.
@@ -260,17 +277,21 @@ pub enum HistoryError {
 }
 
 pub(crate) mod keys {
+    use std::sync::LazyLock;
+
     use fusebox_state::Key;
 
     pub(crate) const STEP: &str = "step.";
     pub(crate) const EVENT: &str = "event.";
+
+    static HEAD: LazyLock<Key> = LazyLock::new(|| key("head".into()));
 
     fn key(text: String) -> Key {
         Key::try_new(text).expect("journal keys hold only plain characters")
     }
 
     pub(crate) fn head() -> Key {
-        key("head".into())
+        HEAD.clone()
     }
 
     pub(crate) fn definition() -> Key {

@@ -176,6 +176,8 @@ pub(crate) struct Run {
     pulse: Arc<Pulse>,
     ledger: Ledger,
     transitions: broadcast::Receiver<Transition>,
+    /// Whether the journal has, or had, something to say of them.
+    pub(crate) breakers_moved: bool,
     tasks: JoinSet<()>,
     calls_of_tasks: HashMap<Id, CallId>,
     sender: mpsc::UnboundedSender<Message>,
@@ -213,6 +215,7 @@ impl Run {
         let (sender, messages) = mpsc::unbounded_channel();
         Self {
             transitions: shared.subscribe_transitions(),
+            breakers_moved: false,
             deadline: begun + settings.objective,
             workflow: Arc::new(workflow),
             changes: Changes::default(),
@@ -384,8 +387,8 @@ impl Run {
         }
         match (call.part, result) {
             (None, Ok(answered)) => {
-                let degraded = match self.step(&call.step).work() {
-                    Work::Approval(approval) => Some(stood_in(approval)),
+                let degraded = match self.workflow.step(&call.step).map(Step::work) {
+                    Some(Work::Approval(approval)) => Some(stood_in(approval)),
                     _ => answered.degraded,
                 };
                 self.deliver(&call.step, answered.output, degraded);
@@ -555,6 +558,7 @@ impl Run {
             }
         }
         if moved {
+            self.breakers_moved = true;
             self.changes.breakers = Some(self.saved_breakers());
         }
     }
@@ -564,7 +568,11 @@ impl Run {
         let (saved_ms, now) = (now_ms(), self.shared.clock.now());
         let mut saved = BTreeMap::new();
         for agent in self.workflow.steps().iter().filter_map(Step::agent) {
-            let snapshot = self.shared.members[agent].breaker.snapshot();
+            let breaker = &self.shared.members[agent].breaker;
+            if breaker.state() == State::Closed {
+                continue;
+            }
+            let snapshot = breaker.snapshot();
             if snapshot.state != State::Closed {
                 let away_ms = self.ledger.away(agent, now).map(millis);
                 let breaker = SavedBreaker {
@@ -591,23 +599,25 @@ impl Run {
         if self.changes.is_empty() {
             return Ok(());
         }
-        let changes = std::mem::take(&mut self.changes);
-        let steps: Vec<String> = changes.steps.iter().map(|step| step.name.clone()).collect();
-        let events = changes.events.clone();
+        let mut changes = std::mem::take(&mut self.changes);
         let good = self.good_outputs(&changes);
-        let result = self.journal.commit(changes).await;
+        let result = self.journal.commit(&mut changes).await;
         match result {
             Ok(()) => {
-                for step in steps {
-                    self.live(&step).unsure = 0;
+                for step in &changes.steps {
+                    self.live(&step.name).unsure = 0;
                 }
                 // What is shown as done survives a crash that follows.
-                for event in events.into_iter().filter(|event| !event.is_of_engine()) {
+                let events = changes.events.into_iter();
+                for event in events.filter(|event| !event.is_of_engine()) {
                     self.shared.events.of_run(&self.id, event);
                 }
                 self.keep_good(good).await;
             }
-            Err(_) => self.unsure.extend(steps),
+            Err(_) => {
+                let steps = changes.steps.into_iter().map(|step| step.name);
+                self.unsure.extend(steps);
+            }
         }
         result
     }

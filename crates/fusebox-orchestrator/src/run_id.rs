@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fusebox_state::{Partition, WriteId};
 
 /// The name of a run: 1 to 64 letters, digits, `-`, `_` or `.`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(String);
+pub struct RunId(Arc<str>);
 
 /// What a run's partition is called in the store, before its id.
 pub(crate) const PARTITION_PREFIX: &str = "run.";
@@ -28,16 +29,17 @@ impl RunId {
         let random = WriteId::random();
         let bytes = random.as_bytes();
         let random = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Self(format!(
-            "{short}-{}-{}-{random:08x}",
-            &stamp[..8],
-            &stamp[8..]
-        ))
+        let name = format!("{short}-{}-{}-{random:08x}", &stamp[..8], &stamp[8..]);
+        Self(name.into())
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The run whose journal a partition of the store is; `None` for any other.
@@ -64,7 +66,7 @@ impl FromStr for RunId {
         let plain =
             (1..=64).contains(&text.len()) && text.chars().all(is_plain) && !text.starts_with('.');
         plain
-            .then(|| Self(text.to_owned()))
+            .then(|| Self(text.into()))
             .ok_or_else(|| BadRunId(text.to_owned()))
     }
 }

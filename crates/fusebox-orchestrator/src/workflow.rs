@@ -4,18 +4,21 @@ mod approval;
 mod check;
 mod condition;
 mod draw;
+mod graph;
 mod inner;
 mod join;
 mod ports;
 mod step;
 mod work;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
+use self::graph::Graph;
 #[cfg(feature = "file")]
 pub(crate) use self::inner::MAX_DEPTH;
 pub use self::inner::{Enter, Feed, Inner};
@@ -25,7 +28,6 @@ pub use self::ports::PortError;
 pub(crate) use self::ports::Ports;
 pub use self::step::{OnUnavailable, Step};
 pub use self::work::{Exhausted, Map, Repeat, Work};
-use crate::digest::sha256_hex;
 use crate::time::short;
 
 /// A checked graph of steps: names are unique, every edge has two ends, there is no cycle.
@@ -40,14 +42,18 @@ use crate::time::short;
 /// assert_eq!(workflow.outputs(), ["data"]);
 /// # Ok::<(), fusebox_orchestrator::WorkflowError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Cheap to clone: the clones share the graph.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Workflow {
-    name: String,
-    objective_ms: u64,
-    /// In an order in which each step comes after all it takes from.
-    steps: Vec<Step>,
-    outputs: Vec<String>,
+    graph: Arc<Graph>,
+}
+
+impl Serialize for Workflow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.graph.serialize(serializer)
+    }
 }
 
 /// A workflow as a store gives it back, checked like one that a program builds. The order of one that was built is kept,
@@ -90,69 +96,82 @@ impl Workflow {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.graph.name
     }
 
     /// The time within which a run must have its outputs, counted from each start or resume.
     pub fn objective(&self) -> Duration {
-        Duration::from_millis(self.objective_ms)
+        Duration::from_millis(self.graph.objective_ms)
     }
 
     /// The steps in topological order.
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.graph.steps
     }
 
     /// The steps whose outputs a run must deliver; unless named, those that nothing takes from.
     pub fn outputs(&self) -> &[String] {
-        &self.outputs
+        &self.graph.outputs
     }
 
     /// The step of this name.
     pub fn step(&self, name: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.name == name)
+        self.graph.step(name)
     }
 
     /// Every agent under `prefix`, as those of a file inside another are.
     #[cfg(feature = "file")]
-    pub(crate) fn with_agents_under(mut self, prefix: &str) -> Self {
-        for step in &mut self.steps {
+    pub(crate) fn with_agents_under(self, prefix: &str) -> Self {
+        let Graph {
+            name,
+            objective_ms,
+            outputs,
+            ..
+        } = &*self.graph;
+        let mut steps = self.graph.steps.clone();
+        for step in &mut steps {
             step.put_agent_under(prefix);
         }
-        self
+        let graph = Graph::new(name.clone(), *objective_ms, steps, outputs.clone());
+        Self {
+            graph: Arc::new(graph),
+        }
     }
 
     /// SHA-256 over everything that decides what a run does, in hex. A run resumes only under the
     /// fingerprint it began with.
     pub fn fingerprint(&self) -> String {
-        let canonical =
-            serde_json::to_vec(self).expect("a workflow holds only strings and numbers");
-        sha256_hex(&canonical)
+        self.graph.fingerprint().to_owned()
+    }
+
+    /// The definition as a journal keeps it: JSON, and what the fingerprint is of.
+    pub(crate) fn canonical(&self) -> &str {
+        self.graph.canonical()
     }
 
     /// The lines in which `other` differs, one per step or setting; empty when nothing does.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.objective_ms != other.objective_ms {
+        if self.graph.objective_ms != other.graph.objective_ms {
             lines.push(format!(
                 "objective: {} ms then, {} ms now",
-                self.objective_ms, other.objective_ms
+                self.graph.objective_ms, other.graph.objective_ms
             ));
         }
-        if self.outputs != other.outputs {
+        if self.graph.outputs != other.graph.outputs {
             lines.push(format!(
                 "outputs: {:?} then, {:?} now",
-                self.outputs, other.outputs
+                self.graph.outputs, other.graph.outputs
             ));
         }
-        for step in &self.steps {
+        for step in &self.graph.steps {
             match other.step(&step.name) {
                 None => lines.push(format!("step `{}`: gone", step.name)),
                 Some(now) if now != step => lines.push(format!("step `{}`: changed", step.name)),
                 Some(_) => {}
             }
         }
-        for step in &other.steps {
+        for step in &other.graph.steps {
             if self.step(&step.name).is_none() {
                 lines.push(format!("step `{}`: new", step.name));
             }
@@ -222,11 +241,9 @@ impl WorkflowBuilder {
         }
         let objective_ms = self.objective.as_nanos().div_ceil(1_000_000);
         let objective_ms = u64::try_from(objective_ms).unwrap_or(u64::MAX);
+        let graph = Graph::new(self.name, objective_ms, steps, outputs);
         Ok(Workflow {
-            name: self.name,
-            objective_ms,
-            steps,
-            outputs,
+            graph: Arc::new(graph),
         })
     }
 

@@ -1,6 +1,9 @@
 //! A write and its outcome.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -112,18 +115,39 @@ pub struct Commit {
     fence: Option<Fence>,
     revision: Option<u64>,
     follows: Option<WriteId>,
-    changes: Vec<Change>,
+    /// Shared by its clones: a writer keeps one to repeat it.
+    changes: Arc<Vec<Change>>,
 }
 
 impl Commit {
     /// An empty write named `id`. Applied as it is, it changes no key and is remembered.
-    pub const fn new(id: WriteId) -> Self {
+    pub fn new(id: WriteId) -> Self {
         Self {
             id,
             fence: None,
             revision: None,
             follows: None,
-            changes: Vec::new(),
+            changes: Arc::default(),
+        }
+    }
+
+    /// The write of these changes, in this order; where a key is named twice, its later change holds.
+    /// For writes of many keys: [`put`](Self::put) looks through all that were named before.
+    pub fn of(id: WriteId, changes: Vec<Change>) -> Self {
+        let mut places: HashMap<Key, usize> = HashMap::with_capacity(changes.len());
+        let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
+        for change in changes {
+            match places.entry(change.key.clone()) {
+                Entry::Occupied(place) => kept[*place.get()] = change,
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push(change);
+                }
+            }
+        }
+        Self {
+            changes: Arc::new(kept),
+            ..Self::new(id)
         }
     }
 
@@ -203,7 +227,7 @@ impl Commit {
     /// revision and predecessor are left out, so that a new owner may repeat a write under its own lease.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for Change { key, expect, value } in &self.changes {
+        for Change { key, expect, value } in &*self.changes {
             let (tag, version) = match expect {
                 Expect::Any => (0_u8, 0),
                 Expect::Absent => (1, 0),
@@ -224,36 +248,37 @@ impl Commit {
     /// # Errors
     /// [`StoreError::TooLarge`] for a value over 1 MiB, over 8 MiB of values, or over 1024 keys.
     pub fn check_limits(&self) -> Result<(), StoreError> {
-        let limit = |what: String, size, limit| match size <= limit {
+        let limit = |what: &dyn Fn() -> String, size, limit| match size <= limit {
             true => Ok(()),
-            false => Err(StoreError::TooLarge { what, size, limit }),
+            false => Err(StoreError::TooLarge {
+                what: what(),
+                size,
+                limit,
+            }),
         };
         let mut total = 0;
-        for change in &self.changes {
+        for change in &*self.changes {
             let bytes = change.value.as_ref().map_or(0, Vec::len);
             limit(
-                format!("value of key `{}` in bytes", change.key),
+                &|| format!("value of key `{}` in bytes", change.key),
                 bytes,
                 MAX_VALUE_BYTES,
             )?;
             total += bytes;
         }
-        limit("commit in bytes".to_owned(), total, MAX_COMMIT_BYTES)?;
+        limit(&|| "commit in bytes".to_owned(), total, MAX_COMMIT_BYTES)?;
         limit(
-            "commit in keys".to_owned(),
+            &|| "commit in keys".to_owned(),
             self.changes.len(),
             MAX_COMMIT_KEYS,
         )
     }
 
     fn change(mut self, change: Change) -> Self {
-        match self
-            .changes
-            .iter_mut()
-            .find(|earlier| earlier.key == change.key)
-        {
+        let changes = Arc::make_mut(&mut self.changes);
+        match changes.iter_mut().find(|earlier| earlier.key == change.key) {
             Some(earlier) => *earlier = change,
-            None => self.changes.push(change),
+            None => changes.push(change),
         }
         self
     }
@@ -333,6 +358,21 @@ mod tests {
                 expect: Expect::Version(3),
                 value: None
             }]
+        );
+        let change = |name, value| Change {
+            key: key(name),
+            expect: Expect::Any,
+            value,
+        };
+        let changes = vec![
+            change("a", None),
+            change("b", None),
+            change("a", Some(vec![1])),
+        ];
+        let commit = Commit::of(WriteId::from_bytes([0; 16]), changes);
+        assert_eq!(
+            commit.changes(),
+            [change("a", Some(vec![1])), change("b", None)]
         );
     }
 

@@ -103,8 +103,7 @@ impl MemoryStore {
         state.restore(restore, now_ms);
         let sequence = table.wrote(partition);
         drop(table);
-        // Nobody may be watching.
-        self.shared.news.send_replace(sequence);
+        self.shared.tell(sequence);
     }
 
     /// Runs `work` on the partition if it exists, having removed it if it expired.
@@ -136,8 +135,7 @@ impl MemoryStore {
         if change == Change::Written {
             let sequence = table.wrote(partition);
             drop(table);
-            // Nobody may be watching.
-            self.shared.news.send_replace(sequence);
+            self.shared.tell(sequence);
         }
         answer
     }
@@ -154,6 +152,13 @@ enum Change {
 impl Shared {
     fn now_ms(&self) -> u64 {
         rules::unix_ms((self.clock)())
+    }
+
+    /// Whoever begins to watch later looks at the table first.
+    fn tell(&self, sequence: u64) {
+        if self.news.receiver_count() > 0 {
+            self.news.send_replace(sequence);
+        }
     }
 
     // Nothing panics between two changes, so what a poisoned lock guards is whole.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest [`Partition`] or [`Key`], in bytes.
 pub const MAX_NAME_BYTES: usize = 200;
@@ -27,12 +28,12 @@ impl InvalidName {
 /// 1 to 200 bytes of `A-Z a-z 0-9 . _ / -`, so that it can stand in a Redis hash tag, a file name
 /// in a log line or a URL without quoting. Ordered by its bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Partition(String);
+pub struct Partition(Arc<str>);
 
 /// One entry of a [`Partition`]. Same characters and length; a `/` groups keys for
 /// [`scan`](crate::StateStore::scan). Ordered by its bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
+pub struct Key(Arc<str>);
 
 macro_rules! name {
     ($name:ident, $what:literal) => {
@@ -42,7 +43,7 @@ macro_rules! name {
             /// # Errors
             /// Empty, longer than 200 bytes, or a character outside `A-Z a-z 0-9 . _ / -`.
             pub fn try_new(name: impl Into<String>) -> Result<Self, InvalidName> {
-                check($what, name.into()).map(Self)
+                check($what, name.into()).map(|name| Self(name.into()))
             }
 
             /// The name as text.

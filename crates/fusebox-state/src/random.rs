@@ -4,24 +4,25 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
-
 /// Sixteen bytes that no other call in any process is expected to return.
 ///
-/// `RandomState` takes 128 bits from the operating system once per thread; process, time and a
-/// counter are mixed in, so that a copied process image still draws different bytes.
+/// `RandomState` takes 128 bits from the operating system once per thread and never gives the same
+/// keys twice there; the time and a counter are hashed under them, so that a copied process image
+/// still draws different bytes.
 pub(crate) fn bytes16() -> [u8; 16] {
     static DRAWS: AtomicU64 = AtomicU64::new(0);
-    let mut hash = Sha256::new();
-    for _ in 0..2 {
-        hash.update(RandomState::new().build_hasher().finish().to_be_bytes());
+    let draw = DRAWS.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_nanos() as u64);
+    let mut bytes = [0; 16];
+    // Each half is a keyed hash (SipHash) under another key.
+    for half in bytes.chunks_exact_mut(8) {
+        let mut hash = RandomState::new().build_hasher();
+        hash.write_u64(draw);
+        hash.write_u64(now);
+        half.copy_from_slice(&hash.finish().to_be_bytes());
     }
-    hash.update(std::process::id().to_be_bytes());
-    hash.update(DRAWS.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    if let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) {
-        hash.update(now.as_nanos().to_be_bytes());
-    }
-    prefix(&hash.finalize())
+    bytes
 }
 
 /// The first `N` bytes of a digest.

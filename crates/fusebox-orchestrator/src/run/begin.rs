@@ -149,15 +149,16 @@ impl Run {
 
     /// The call, to be polled.
     pub(super) fn calling(&self, call: &CallId) -> Calling {
-        let step = self.step(&call.step);
-        let task = Task::new(self.task_input(&step, call.part));
-        let context = self.context(&step, call.part);
+        let step = self.workflow.step(&call.step);
+        let step = step.expect("only steps of the workflow are run");
+        let task = Task::new(self.task_input(step, call.part));
+        let context = self.context(step, call.part);
         let hooks = StepHooks {
             shared: Arc::clone(&self.shared),
             agent: call.agent.clone(),
             step: call.step.clone(),
             sender: self.sender.clone(),
-            breaker: self.member(&step).breaker.clone(),
+            breaker: self.member(step).breaker.clone(),
             timed_out: AtomicBool::new(false),
             queued: Mutex::default(),
         };
@@ -168,20 +169,19 @@ impl Run {
         let (shared, run) = (Arc::clone(&self.shared), self.id.clone());
         let name = step.name();
         let key = idempotency_key(&self.id, step, part, self.iteration_of(step, part));
-        let (step, pulse) = (name.to_owned(), Arc::clone(&self.pulse));
-        let mut context = Context::new(self.id.as_str(), name)
-            .with_idempotency_key(key)
+        let (step, pulse): (Arc<str>, _) = (name.into(), Arc::clone(&self.pulse));
+        let mut context = Context::keyed(run.shared_name(), Arc::clone(&step), key)
             .with_deadline(self.deadline)
             .with_tenant(self.settings.tenant.clone())
             .with_priority(self.settings.priority)
             .with_retry_budget(self.settings.retry_budget.clone())
-            .with_cancellation(self.settings.cancellation.child_token())
+            .with_cancellation(self.settings.cancellation.clone())
             .with_progress(move |message: &str| {
                 pulse.sign();
                 shared.events.of_run(
                     &run,
                     EventKind::StepProgress {
-                        step: step.clone(),
+                        step: step.to_string(),
                         message: message.to_owned(),
                     },
                 );
@@ -226,13 +226,14 @@ impl Run {
                 None => missing.insert(local, json!(live.record.reason)),
             };
         }
-        let mut input = json!({
-            "run": self.id.as_str(),
-            "step": step.name(),
-            "input": self.input_of(step),
-            "upstream": upstream,
-            "missing": missing,
-        });
+        let parts = [
+            ("run", self.id.as_str().into()),
+            ("step", step.name().into()),
+            ("input", self.input_of(step).clone()),
+            ("upstream", upstream.into()),
+            ("missing", missing.into()),
+        ];
+        let mut input: Value = parts.into_iter().collect();
         if let Some(part) = part {
             self.add_part(step, part, &mut input);
         }

@@ -59,7 +59,10 @@ impl Run {
         self.absorb_transitions();
         self.mark_held_back();
         self.record_outages();
-        self.changes.breakers = Some(self.saved_breakers());
+        let breakers = self.saved_breakers();
+        if self.breakers_moved || !breakers.is_empty() {
+            self.changes.breakers = Some(breakers);
+        }
         let due_ms = ending.due_in.map(|due| now_ms() + millis(due));
         self.journal
             .set_status(ending.status, ending.reason.clone(), due_ms);
@@ -209,16 +212,18 @@ impl Run {
         )
     }
 
-    fn report(self, ending: Ending) -> RunReport {
+    fn report(mut self, ending: Ending) -> RunReport {
         let now = self.shared.clock.now();
+        let mut steps = std::mem::take(&mut self.steps);
         let steps = self.workflow.steps().iter().map(|step| {
-            let live = &self.steps[step.name()];
-            let record = live.record.clone();
+            let live = steps.remove(step.name()).expect("each step once");
+            let attempts = live.attempts();
+            let record = live.record;
             StepReport {
                 name: record.name,
                 agent: step.agent().unwrap_or_default().to_owned(),
                 status: record.status,
-                attempts: live.attempts(),
+                attempts,
                 executions: record.executions,
                 duration_ms: record
                     .duration_ms

@@ -50,6 +50,7 @@ impl Run {
             live.record = known.clone();
             kept.push(name.clone());
         }
+        self.breakers_moved = !record.breakers.is_empty();
         for (agent, saved) in &record.breakers {
             if let Some(member) = self.shared.members.get(agent) {
                 let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));

@@ -76,14 +76,14 @@ struct Cluster {
 impl<'a> Picture<'a> {
     fn of(workflow: &'a Workflow) -> Self {
         let mut picture = Self {
-            name: &workflow.name,
+            name: workflow.name(),
             nodes: Vec::new(),
             edges: Vec::new(),
             clusters: Vec::new(),
         };
         let mut cluster_of: BTreeMap<&str, usize> = BTreeMap::new();
         // A step comes after all it takes from, and so a workflow after the beginning of the one around.
-        for step in workflow.steps.iter() {
+        for step in workflow.steps().iter() {
             if let (Some(own), Work::Enter(_)) = (step.name.strip_suffix('/'), step.work()) {
                 let within = step.within().map(|within| cluster_of[within]);
                 cluster_of.insert(own, picture.clusters.len());
@@ -92,7 +92,7 @@ impl<'a> Picture<'a> {
             }
         }
         let mut index_of = BTreeMap::new();
-        for (index, step) in workflow.steps.iter().enumerate() {
+        for (index, step) in workflow.steps().iter().enumerate() {
             index_of.insert(&*step.name, index);
             let own = match step.work() {
                 Work::Enter(_) => step.name.strip_suffix('/'),
@@ -102,7 +102,7 @@ impl<'a> Picture<'a> {
             let cluster = own.map(|own| cluster_of[own]);
             picture.nodes.push(Node::of(step, cluster));
         }
-        for (to, step) in workflow.steps.iter().enumerate() {
+        for (to, step) in workflow.steps().iter().enumerate() {
             let required = step.required().iter().map(|from| (from, false));
             let optional = step.optionals().iter().map(|from| (from, true));
             for (from, is_optional) in required.chain(optional) {

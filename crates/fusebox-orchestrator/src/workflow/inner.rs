@@ -208,7 +208,7 @@ fn expanded(mut step: Step) -> Vec<Step> {
     let Inner { workflow, enter } = *inner;
     let prefix = format!("{}/", step.name);
     let outputs: Vec<String> = workflow
-        .outputs
+        .outputs()
         .iter()
         .map(|o| prefix.clone() + o)
         .collect();
@@ -224,7 +224,7 @@ fn expanded(mut step: Step) -> Vec<Step> {
     step.name.clone_from(&prefix);
     step.agent.clone_from(&prefix);
     step.work = Work::Enter(enter);
-    let inside = workflow.steps.into_iter();
+    let inside = workflow.steps().iter().cloned();
     let inside = inside.map(|inside| put_inside(inside, &prefix));
     std::iter::once(step).chain(inside).chain([leave]).collect()
 }

@@ -63,7 +63,7 @@ impl Workflow {
             ports,
             input,
         };
-        self.steps.iter().try_for_each(|step| graph.check(step))
+        self.steps().iter().try_for_each(|step| graph.check(step))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::digest::sha256_hex;
 
 #[test]
 fn an_objective_below_a_millisecond_is_not_zero() {
