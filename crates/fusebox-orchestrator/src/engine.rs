@@ -106,10 +106,7 @@ impl Engine {
             .id
             .clone()
             .unwrap_or_else(|| RunId::generate(workflow.name()));
-        if load_run(&*self.shared.store, &id).await?.is_some() {
-            return Err(EngineError::Exists(id));
-        }
-        let (fence, acquired) = self.own(&id, false).await?;
+        let (fence, acquired) = self.own_new(&id).await?;
         let head = new_head(&id, workflow, &options, self.shared.min_durability);
         let journal = self.journal(&id, fence.clone(), (head, 0));
         let definition = SavedDefinition::written(workflow, &options.attachment);
@@ -287,12 +284,32 @@ impl Engine {
         .counted_in(Arc::clone(&self.shared.commits))
     }
 
+    /// Acquires the lease of a run that is to be made.
+    async fn own_new(&self, id: &RunId) -> Result<(Fence, Instant), EngineError> {
+        let (store, sent) = (&self.shared.store, Instant::now());
+        // Not even a lease that has run out is touched before it is known that there is no run: its
+        // owner may only be slow.
+        let request = self.lease_request().only_first();
+        match store.acquire(&id.partition(), request).await? {
+            AcquireOutcome::Acquired { fence, .. } => Ok((fence, sent)),
+            AcquireOutcome::Held(_) if load_run(&**store, id).await?.is_some() => {
+                Err(EngineError::Exists(id.clone()))
+            }
+            // Whoever had it died before the first commit, or is about to make it.
+            AcquireOutcome::Held(_) => self.own(id, false).await,
+        }
+    }
+
+    fn lease_request(&self) -> LeaseRequest {
+        LeaseRequest::new(Owner::current().to_string(), self.shared.lease_ttl)
+    }
+
     /// Acquires the run's lease: at once from nobody or from a dead process of this host; with
     /// `patient`, after the lease of an owner that cannot be looked at from here.
     async fn own(&self, id: &RunId, patient: bool) -> Result<(Fence, Instant), EngineError> {
         let shared = &self.shared;
         let partition = id.partition();
-        let mut request = LeaseRequest::new(Owner::current().to_string(), shared.lease_ttl);
+        let mut request = self.lease_request();
         // One lease more than the one found may have to run out: that of a renewal just made.
         for _ in 0..3 {
             let sent = Instant::now();

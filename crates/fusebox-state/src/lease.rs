@@ -102,6 +102,9 @@ pub struct LeaseRequest {
     /// Take the partition although its lease still runs, but only from this lease. For callers
     /// who know that its owner is gone.
     pub takeover: Option<TokenId>,
+    /// Take the partition only if nobody ever leased it: a lease that has run out stands in the way
+    /// like one that runs. For callers who are about to make what must not be there yet.
+    pub first: bool,
 }
 
 impl LeaseRequest {
@@ -111,12 +114,19 @@ impl LeaseRequest {
             owner: owner.into(),
             ttl,
             takeover: None,
+            first: false,
         }
     }
 
     /// Also take the partition from the unexpired lease named `token_id`.
     pub fn with_takeover(mut self, token_id: TokenId) -> Self {
         self.takeover = Some(token_id);
+        self
+    }
+
+    /// Only take a partition that nobody ever leased.
+    pub fn only_first(mut self) -> Self {
+        self.first = true;
         self
     }
 

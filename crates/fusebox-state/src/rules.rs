@@ -51,7 +51,8 @@ pub(crate) fn acquire(
 ) -> Result<LeaseRecord, Lease> {
     if let Some(current) = current {
         let lease = current.view(now_ms);
-        if !lease.is_expired() && request.takeover.as_ref() != Some(&lease.token_id) {
+        let stands = request.first || !lease.is_expired();
+        if stands && request.takeover.as_ref() != Some(&lease.token_id) {
             return Err(lease);
         }
     }

@@ -98,7 +98,8 @@ pub trait StateStore: fmt::Debug + Send + Sync {
         commit: Commit,
     ) -> Result<CommitOutcome, StoreError>;
 
-    /// Makes the caller the partition's owner, unless another owner's lease still runs.
+    /// Makes the caller the partition's owner, unless another owner's lease still runs; with
+    /// [`LeaseRequest::first`], unless there ever was one.
     ///
     /// The new epoch is the previous one plus one or the store's time in milliseconds, whichever
     /// is greater. The lease is a record: it runs out, but it never disappears while the partition

@@ -141,9 +141,9 @@ fn a_step_whose_answer_the_store_never_got_runs_again_under_the_same_key_and_no_
     for last_made in 1..commits() {
         virtual_time(last_made, async |time| {
             let bench = Bench::new(time);
-            // The whole store, leases included; a run begins with one read and one acquisition.
+            // The whole store, leases included; a run begins with one acquisition.
             let away = StoreFault::unavailable_before();
-            bench.store.inject(away.skipping(2 + last_made));
+            bench.store.inject(away.skipping(1 + last_made));
 
             let report = bench.run().await;
 

@@ -349,3 +349,30 @@ pub(super) async fn tokens_are_never_drawn_twice(store: &dyn StateStore, _: Shar
     }
     assert_eq!(tokens.len(), 20);
 }
+
+pub(super) async fn a_first_lease_gives_way_to_any_that_was_there(
+    store: &dyn StateStore,
+    _: Shared,
+) {
+    let p = partition("first");
+    let first = || LeaseRequest::new("maker", SHORT).only_first();
+    let AcquireOutcome::Acquired { fence, previous } = request(store, &p, first()).await else {
+        panic!("nobody has it");
+    };
+    assert_eq!(previous, None);
+    pass(store, SHORT).await;
+    for _ in 0..2 {
+        let AcquireOutcome::Held(lease) = request(store, &p, first()).await else {
+            panic!("somebody had it");
+        };
+        assert!(lease.is_expired() && lease.owner == "maker", "{lease:?}");
+        let released = store.release(&p, &fence).await.expect("release answers");
+        assert_eq!(released, RenewOutcome::Released);
+    }
+    let takeover = first().with_takeover(fence.token_id());
+    let taken = request(store, &p, takeover).await;
+    assert!(
+        matches!(taken, AcquireOutcome::Acquired { .. }),
+        "{taken:?}"
+    );
+}

@@ -183,6 +183,7 @@ checks! { $
         renewing_moves_the_end_of_a_lease
         a_lost_lease_is_neither_renewed_nor_released
         a_takeover_needs_the_id_of_the_current_lease
+        a_first_lease_gives_way_to_any_that_was_there
         tokens_are_never_drawn_twice
     }
     restores {

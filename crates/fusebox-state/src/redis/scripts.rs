@@ -156,6 +156,7 @@ pub(crate) fn acquire(mut keys: Vec<String>, request: &LeaseRequest, token: [u8;
         text(&request.owner),
         text(ttl_ms(request.ttl)),
         text(takeover),
+        text(if request.first { "1" } else { "" }),
     ];
     Call {
         script: &ACQUIRE,

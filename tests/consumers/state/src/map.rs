@@ -335,7 +335,7 @@ impl StateStore for MapStore {
         let previous = part.lease.as_ref().map(|held| held.view(now));
         if let Some(lease) = &previous {
             let taken_over = request.takeover.as_ref() == Some(&lease.token_id);
-            if !lease.is_expired() && !taken_over {
+            if (request.first || !lease.is_expired()) && !taken_over {
                 return Ok(AcquireOutcome::Held(lease.clone()));
             }
         }

@@ -1,4 +1,5 @@
--- ARGV: 1 token, 2 its id, 3 owner, 4 ttl in ms, 5 id of the lease to take over or ''.
+-- ARGV: 1 token, 2 its id, 3 owner, 4 ttl in ms, 5 id of the lease to take over or '',
+-- 6 '1' where a lease that has run out stands in the way too.
 
 local now = now_ms()
 local head = redis.call('HMGET', KEYS[1], 'e', 'o', 'i', 'w', 'x', 'pe', 'pi', 'pw', 'px')
@@ -10,7 +11,7 @@ if token == ARGV[1] then
   end
   return {'ACQUIRED', epoch, head[6], head[8], remaining(head[9], now), head[7]}
 end
-if epoch and tonumber(expires) > now and id ~= ARGV[5] then
+if epoch and (ARGV[6] == '1' or tonumber(expires) > now) and id ~= ARGV[5] then
   return {'HELD', epoch, owner, remaining(expires, now), id}
 end
 
