@@ -12,6 +12,7 @@ use crate::endpoints;
 use crate::execution_log::{ExecutionLog, LoggedAgent};
 use crate::failure::Failure;
 use crate::review;
+use crate::typed::Typed;
 
 /// What goes between a run and its agents.
 pub(crate) struct Wrapping {
@@ -81,17 +82,21 @@ pub(crate) fn check_functions(file: &WorkflowFile) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a file with an output schema that is none.
+/// Refuses a file with a schema that is none.
 pub(crate) fn check_schemas(file: &WorkflowFile) -> Result<(), Failure> {
     for (name, spec) in &file.agents {
-        if let Some(Err(error)) = spec
-            .output_schema
-            .as_ref()
-            .map(|schema| Schema::compile("output_schema", schema))
-        {
-            let message = format!("agent `{name}`: {error}");
-            let help = "write a JSON Schema, such as { type = \"object\", required = [\"name\"] }";
-            return Err(file.error_at_agent(name, message, help).into());
+        let schemas = [
+            ("input_schema", &spec.input_schema),
+            ("output_schema", &spec.output_schema),
+        ];
+        for (field, schema) in schemas {
+            let compiled = schema.as_ref().map(|schema| Schema::compile(field, schema));
+            if let Some(Err(error)) = compiled {
+                let message = format!("agent `{name}`: {error}");
+                let help =
+                    "write a JSON Schema, such as { type = \"object\", required = [\"name\"] }";
+                return Err(file.error_at_agent(name, message, help).into());
+            }
         }
     }
     Ok(())
@@ -175,6 +180,10 @@ pub(crate) fn make(
                 spec.name
             )));
         }
+    };
+    let agent = match &spec.input_schema {
+        Some(schema) => Arc::new(Typed::new(agent, schema.clone())),
+        None => agent,
     };
     Ok(wrapping.around(agent))
 }

@@ -22,6 +22,7 @@ mod state;
 mod store_log;
 mod store_loss;
 mod summary;
+mod typed;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod foreign;
 mod inner;
 mod locate;
 mod pool;
+mod ports;
 mod raw;
 mod step;
 
@@ -159,15 +160,16 @@ impl WorkflowFile {
         }
         let workflow =
             workflow(&source, &raw, steps).map_err(|error| FileErrors::new(vec![error]))?;
+        let inputs = raw.input.iter().map(|(name, input)| input.spec(name));
+        let inputs: Vec<InputSpec> = inputs.collect();
+        let given = reading.is_outermost().then_some(&*inputs);
+        ports::check(&source, &raw, &workflow, &agents, given)
+            .map_err(|error| FileErrors::new(vec![error]))?;
         Ok(Self {
             workflow,
             agents,
             pools,
-            inputs: raw
-                .input
-                .iter()
-                .map(|(name, input)| input.spec(name))
-                .collect(),
+            inputs,
             reports,
             description: raw.workflow.description.clone(),
             inner,

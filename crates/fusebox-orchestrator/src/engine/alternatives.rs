@@ -27,6 +27,7 @@ pub struct Alternatives {
     order: Order,
     only_unrun: bool,
     probes: Option<Limits>,
+    input_schema: Option<Value>,
     output_schema: Option<Value>,
 }
 
@@ -39,6 +40,7 @@ impl Alternatives {
             order: Order::default(),
             only_unrun: false,
             probes: None,
+            input_schema: None,
             output_schema: None,
         }
     }
@@ -59,6 +61,12 @@ impl Alternatives {
     /// Replaces what probes may cost; see [`Failover::with_probe_budget`].
     pub fn with_probe_budget(mut self, limits: Limits) -> Self {
         self.probes = Some(limits);
+        self
+    }
+
+    /// Sets the JSON Schema that its tasks must satisfy.
+    pub fn with_input_schema(mut self, schema: Value) -> Self {
+        self.input_schema = Some(schema);
         self
     }
 
@@ -92,6 +100,9 @@ impl Alternatives {
         }
         if let Some(limits) = self.probes {
             failover = failover.with_probe_budget(Budget::new(format!("probes of {name}"), limits));
+        }
+        if let Some(schema) = &self.input_schema {
+            failover = failover.with_input_schema(schema.clone());
         }
         if let Some(schema) = &self.output_schema {
             failover = failover.with_output_schema(schema.clone());

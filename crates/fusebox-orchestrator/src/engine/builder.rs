@@ -223,8 +223,8 @@ impl EngineBuilder {
         let agents = std::mem::take(&mut self.agents).into_iter();
         let agents = agents.map(|(agent, resilience)| (Either::Agent(agent), resilience));
         let failovers = std::mem::take(&mut self.failovers).into_iter();
-        let failovers =
-            failovers.map(|(failover, resilience)| (Either::Failover(failover), resilience));
+        let failovers = failovers
+            .map(|(failover, resilience)| (Either::Failover(Box::new(failover)), resilience));
         for (index, (one, resilience)) in agents.chain(failovers).enumerate() {
             let agent = match one {
                 Either::Agent(agent) => agent,
@@ -294,7 +294,7 @@ impl EngineBuilder {
 /// What a guard is put around.
 enum Either {
     Agent(Arc<dyn Agent>),
-    Failover(Alternatives),
+    Failover(Box<Alternatives>),
 }
 
 /// What stands around an agent besides its resilience.

@@ -23,6 +23,8 @@ pub struct AgentSpec {
     pub kind: AgentKind,
     /// The protection around it.
     pub resilience: Resilience,
+    /// JSON Schema that its whole task must satisfy: `input`, `upstream` and the rest.
+    pub input_schema: Option<Value>,
     /// JSON Schema its outputs must satisfy.
     pub output_schema: Option<Value>,
     /// The agent that answers when this one is not available.
@@ -103,6 +105,7 @@ impl AgentSpec {
             name: name.get_ref().clone(),
             kind,
             resilience: resilience(source, raw, &span)?,
+            input_schema: raw.input_schema.as_ref().map(to_json),
             output_schema: raw.output_schema.as_ref().map(to_json),
             fallback: raw
                 .fallback

@@ -50,6 +50,10 @@ impl<'a> Reading<'a> {
         }
     }
 
+    pub(super) fn is_outermost(&self) -> bool {
+        self.chain.len() == 1
+    }
+
     /// The file that a step names, read and checked by itself.
     pub(super) fn include(
         &mut self,

@@ -122,6 +122,7 @@ pub(super) struct RawAgent {
     pub(super) api_key: Option<Spanned<toml::Value>>,
     pub(super) bearer: Option<Spanned<toml::Value>>,
     // any kind
+    pub(super) input_schema: Option<toml::Value>,
     pub(super) output_schema: Option<toml::Value>,
     pub(super) fallback: Option<Spanned<String>>,
     pub(super) preset: Option<Spanned<String>>,

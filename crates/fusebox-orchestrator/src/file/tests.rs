@@ -389,3 +389,37 @@ fn a_pool_that_is_not_there_or_does_not_fit_is_pointed_at() {
     let (_, _, message, _) = error_of(&with("retry_ratio = 1.5"));
     assert_eq!(message, "1.5 is no share of calls");
 }
+
+#[test]
+fn an_edge_whose_ends_contradict_each_other_is_pointed_at() {
+    let given = "output_schema = { type = \"object\", properties = { n = { type = \"string\" } } }";
+    let with = |takes: &str| {
+        let text = GOOD.replace("preset = \"triage\"", given);
+        text.replace(
+            "function = \"f\"",
+            &format!("function = \"f\"\ninput_schema = {{ properties = {{ {takes} }} }}"),
+        )
+    };
+    let of_a = |schema: &str| with(&format!("upstream = {{ properties = {{ a = {schema} }} }}"));
+    let (line, column, message, help) = error_of(&of_a("{ required = [\"m\"] }"));
+    assert_eq!((line, column), (20, 13));
+    let why = "step `b` cannot take what `a` gives: property `m` is required, and is not among those given";
+    assert_eq!(message, why);
+    assert!(help.contains("output schema of the one"), "{help}");
+    let wrong = of_a("{ properties = { n = { type = \"integer\" } } }");
+    assert!(
+        error_of(&wrong)
+            .2
+            .ends_with("at `/n` it is string, and must be integer")
+    );
+    let (line, _, message, _) = error_of(&with("upstream = { required = [\"c\"] }"));
+    assert_eq!(line, 19);
+    assert!(message.contains("requires the output of `c`"), "{message}");
+    let (_, _, message, _) = error_of(&with("input = { required = [\"day\"], type = \"object\" }"));
+    assert!(
+        message.contains("cannot take what the run's input gives"),
+        "{message}"
+    );
+    let fits = of_a("{ properties = { n = { enum = [\"x\", 1] } } }");
+    assert!(WorkflowFile::parse("f.toml", &fits).is_ok());
+}

@@ -15,9 +15,7 @@ use super::{Enter, Feed, Step, Work, Workflow};
 #[non_exhaustive]
 pub enum PortError {
     /// One step's output can never be what another takes.
-    #[error(
-        "step `{to}` cannot take what `{from}` gives: {why}; change the output schema of the one or the input schema of the other"
-    )]
+    #[error("step `{to}` cannot take what {} gives: {why}; change the output schema of the one or the input schema of the other", named(.from))]
     Misfit {
         /// Where it is from: a step, or the run's input.
         from: String,
@@ -38,6 +36,16 @@ pub enum PortError {
         /// The output that its agent requires.
         upstream: String,
     },
+}
+
+/// How an error calls what no step gives.
+const RUN_INPUT: &str = "the run's input";
+
+fn named(from: &str) -> String {
+    match from {
+        RUN_INPUT => from.to_owned(),
+        step => format!("`{step}`"),
+    }
 }
 
 /// What an agent takes and gives, as far as it says.
@@ -87,7 +95,7 @@ impl Graph<'_> {
                     let begin = format!("{within}/");
                     compare(&begin, step, self.output_of(&begin).as_ref(), wanted)?;
                 }
-                None => compare("the run's input", step, self.input, wanted)?,
+                None => compare(RUN_INPUT, step, self.input, wanted)?,
             }
         }
         let (own, previous) = match step.work() {

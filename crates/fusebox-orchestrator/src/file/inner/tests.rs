@@ -390,3 +390,29 @@ fn pools_and_targets_of_an_inner_file_are_its_own() {
     };
     assert_eq!(either.targets, ["billing/rate", "billing/flat"]);
 }
+
+#[test]
+fn what_a_feed_brings_is_compared_with_what_the_agent_inside_takes() {
+    let takes = |kind: &str| {
+        let schema = format!(
+            "input_schema = {{ properties = {{ input = {{ properties = {{ orders = {{ type = \"{kind}\" }} }} }} }} }}"
+        );
+        BILLING.replacen(
+            "fallback = \"flat\"",
+            &format!("fallback = \"flat\"\n{schema}"),
+            1,
+        )
+    };
+    let lines = OUTER
+        .replacen(
+            "command = [\"true\"]",
+            "command = [\"true\"]\noutput = \"lines\"",
+            1,
+        )
+        .replace("/open", "/lines");
+    assert!(parse(&lines, &[("parts/billing.toml", &takes("array"))]).is_ok());
+    let (file, line, message, _) = fault(&lines, &[("parts/billing.toml", &takes("string"))]);
+    assert_eq!((&*file, line), ("flows/month.toml", 15));
+    let why = "step `billing/rate` cannot take what `billing/` gives: at `/orders` it is array, and must be string";
+    assert_eq!(message, why);
+}
