@@ -51,7 +51,7 @@ const LEAST_RETRIES: u32 = 10;
 /// Breakers belong to the engine: all its runs see one state per agent.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Engine {
@@ -388,6 +388,7 @@ fn settings(workflow: &Workflow, options: RunOptions) -> Settings {
         tenant: options.tenant.map(Into::into),
         priority: options.priority,
         retry_budget: options.retry_budget.unwrap_or_else(own_budget),
-        cancellation: options.cancellation,
+        // The caller's may stop other runs too; what stops this one must not.
+        cancellation: options.cancellation.child_token(),
     }
 }

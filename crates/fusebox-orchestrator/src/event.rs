@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::ledger::RtoVerdict;
+use crate::operate::Action;
 use crate::run_id::RunId;
 use crate::status::{RunStatus, StepStatus};
 
 /// One thing that happened in a run, or in the engine as a whole. Listeners get it from [`Engine::subscribe`](crate::Engine::subscribe);
 /// a slow listener loses the oldest events and holds nobody up.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// The run; `None` where it concerns the engine: a breaker moved, an agent is back, an objective is missed.
@@ -236,6 +237,17 @@ pub enum EventKind {
         /// The objective, in milliseconds.
         objective_ms: u64,
     },
+    /// A person moved a breaker.
+    Operated {
+        /// Whose.
+        agent: String,
+        /// How.
+        action: Action,
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: String,
+    },
     /// The store does not answer; the commit is repeated.
     StoreAway {
         /// What it said.
@@ -295,6 +307,7 @@ impl EventKind {
                 | Self::DurabilityAwaited { .. }
                 | Self::ObjectiveAtRisk { .. }
                 | Self::ObjectiveBreached { .. }
+                | Self::Operated { .. }
         )
     }
 }

@@ -52,6 +52,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `control` | [`control`]: looking at and operating the engine of another process of this host |
 //! | `file` | [`mod@file`]: workflow files in TOML, with errors that point at line and column |
 //!
 //! Left to other crates: the agents themselves (`fusebox-agent`, `fusebox-endpoints`), where the
@@ -59,6 +60,8 @@
 
 mod approval;
 mod commits;
+#[cfg(all(feature = "control", unix))]
+pub mod control;
 mod digest;
 mod durability;
 mod engine;
@@ -72,6 +75,7 @@ mod lease;
 mod ledger;
 mod live;
 mod objectives;
+mod operate;
 mod owner;
 mod record;
 mod recovery;
@@ -93,6 +97,7 @@ pub use event::{Event, EventKind};
 pub use health::{AgentHealth, Health, HealthStatus, RunsHealth, StalledRun};
 pub use ledger::{RtoEntry, RtoVerdict};
 pub use objectives::{RtoAccount, RtoOutage};
+pub use operate::{Action, By, OperateError};
 pub use record::{
     ApprovalRecord, Decision, EventRecord, HistoryError, JOURNAL_FORMAT, RunHead, RunRecord,
     StepRecord, list_runs, load_events, load_output, load_run,

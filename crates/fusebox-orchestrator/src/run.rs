@@ -212,6 +212,7 @@ impl Run {
             );
         }
         let begun = Instant::now();
+        let pulse = Pulse::new(settings.cancellation.clone());
         let (sender, messages) = mpsc::unbounded_channel();
         Self {
             transitions: shared.subscribe_transitions(),
@@ -231,7 +232,7 @@ impl Run {
             settings,
             steps,
             begun,
-            pulse: Arc::default(),
+            pulse: Arc::new(pulse),
             ledger,
             sender,
             messages,

@@ -164,7 +164,9 @@ impl Run {
             };
         }
         if cancelled {
-            return Ending::because(RunStatus::Cancelled, "cancelled; what is finished is kept");
+            let why = self.pulse.cancelled().unwrap_or("cancelled");
+            let why = format!("{why}; what is finished is kept");
+            return Ending::because(RunStatus::Cancelled, &why);
         }
         if is_lost {
             let failed = reasons(StepStatus::Failed).chain(reasons(StepStatus::Skipped));

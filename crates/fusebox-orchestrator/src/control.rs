@@ -1,0 +1,15 @@
+//! Talking to the engine of another process of this host, over a Unix socket.
+//!
+//! An engine that [listens](Listener::start) in a directory can be [found](find) there, asked how it is, watched, and
+//! operated. Whoever may enter the directory may do all of that: it is made for its owner alone.
+//!
+//! One request per connection, one JSON document per line; [`Request::Watch`] is answered with one event per line until
+//! either side goes. What does not fit is answered with an error, and a line of more than 64 KiB ends the connection.
+
+mod client;
+mod listener;
+mod protocol;
+
+pub use self::client::{Client, ControlError, Watch, find};
+pub use self::listener::Listener;
+pub use self::protocol::{EngineInfo, LiveRunInfo, Overview, Request};
