@@ -100,7 +100,9 @@ impl Sandbox {
         // The other verbs have no state.
         if matches!(
             args.first(),
-            Some(&("run" | "resume" | "approve" | "show" | "runs" | "state"))
+            Some(
+                &("run" | "resume" | "approve" | "cancel" | "breakers" | "show" | "runs" | "state")
+            )
         ) {
             all.extend(["--state-dir".into(), self.state_dir().into()]);
             if let Some(url) = &self.state {

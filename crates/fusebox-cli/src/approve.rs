@@ -10,6 +10,7 @@ use crate::args::ApproveArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::place::{Place, no_such_run};
+use crate::who::user;
 
 pub(crate) async fn approve(args: &ApproveArgs) -> Result<ExitCode, Failure> {
     let place = Place::look(&args.place).await?;
@@ -53,12 +54,4 @@ pub(crate) async fn approve(args: &ApproveArgs) -> Result<ExitCode, Failure> {
     let flags = Place::flags(&args.place);
     output::say(&format!("to go on: fusebox resume {}{flags}", args.run));
     Ok(ExitCode::SUCCESS)
-}
-
-/// As the session names them; whoever needs more than a name has `--by`.
-fn user() -> String {
-    let named = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
-    named("USER")
-        .or_else(|| named("LOGNAME"))
-        .unwrap_or_else(|| "unknown".to_owned())
 }

@@ -29,6 +29,8 @@ impl Cli {
             Verb::Run(args) => args.how.json,
             Verb::Resume(args) => args.how.json,
             Verb::Approve(args) => args.json,
+            Verb::Cancel(args) => args.json,
+            Verb::Breakers(args) => args.json,
             Verb::Check(args) => args.json,
             Verb::Runs(args) => args.json,
             Verb::Show(args) => args.json,
@@ -47,6 +49,10 @@ pub(crate) enum Verb {
     Resume(ResumeArgs),
     /// Decide about a step that waits for a person; `resume` goes on from there
     Approve(ApproveArgs),
+    /// Stop a run, or give up one that waits; what is finished is kept
+    Cancel(CancelArgs),
+    /// List the breakers, or move one by hand: trip, force-open, disable, release
+    Breakers(BreakersArgs),
     /// Check a workflow file without running it
     Check(CheckArgs),
     /// Draw a workflow file
@@ -116,6 +122,77 @@ pub(crate) struct ApproveArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// The run, as `fusebox runs` lists it
+    pub(crate) run: RunId,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct BreakersArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<BreakersVerb>,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BreakersVerb {
+    /// Open one as a failure would: it comes back by itself
+    Trip(MoveArgs),
+    /// Refuse every call until it is released or the time is over
+    ForceOpen(HoldArgs),
+    /// Let every call through, unjudged, until it is released or the time is over
+    Disable(HoldArgs),
+    /// Lift what was forced; one that opened by itself is tried at once
+    Release(MoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// The agent
+    pub(crate) agent: String,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// The agent
+    pub(crate) agent: String,
+    /// For how long, such as 10m [default: until it is released]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) lasts: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Who does it and why.
+#[derive(Debug, Args)]
+pub(crate) struct ByArgs {
+    /// Why, for whoever reads it later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who does it [default: the user of this session]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 /// How to run.

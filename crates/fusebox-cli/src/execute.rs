@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fusebox::agent::{Agent, Order};
 use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
+use fusebox::orchestrator::control::Listener;
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
 use fusebox::orchestrator::{Alternatives, EngineBuilder, Event, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
@@ -83,6 +84,7 @@ impl Job<'_> {
         let fallback = place.fall_back(self.how.on_store_loss).await?;
         let engine = self.engine(&place, &wrapping)?;
         let artifacts = place.make_artifacts(&self.id)?;
+        let _listener = listen(&engine, &place);
         let options = self.options(artifacts.clone());
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel());
@@ -300,4 +302,17 @@ async fn next_signal() {
 #[cfg(not(unix))]
 async fn next_signal() {
     let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Lets other commands look at the engine and operate it. Where that cannot be, the run goes on without.
+fn listen(engine: &Engine, place: &Place) -> Option<Listener> {
+    Listener::start(engine, &place.engines())
+        .inspect_err(|error| {
+            let path = place.engines();
+            let path = path.display();
+            output::remark(&format!(
+                "no other command can reach this run: {path}: {error}"
+            ));
+        })
+        .ok()
 }

@@ -5,6 +5,8 @@
 mod agents;
 mod approve;
 mod args;
+mod breakers;
+mod cancel;
 mod check;
 mod endpoints;
 mod execute;
@@ -23,6 +25,7 @@ mod store_log;
 mod store_loss;
 mod summary;
 mod typed;
+mod who;
 
 use std::process::ExitCode;
 
@@ -51,6 +54,8 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Run(args) => execute::run(args).await,
         Verb::Resume(args) => execute::resume(args).await,
         Verb::Approve(args) => approve::approve(&args).await,
+        Verb::Cancel(args) => cancel::cancel(&args).await,
+        Verb::Breakers(args) => breakers::breakers(args).await,
         Verb::Check(args) => check::check(&args),
         Verb::Graph(args) => check::graph(&args),
         Verb::Runs(args) => inspect::runs(&args).await,

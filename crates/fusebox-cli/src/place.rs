@@ -123,6 +123,16 @@ impl Place {
         self.directory.join("runs").join(run.as_str())
     }
 
+    /// Where the engines of this place listen.
+    pub(crate) fn engines(&self) -> PathBuf {
+        self.directory.join(ENGINES)
+    }
+
+    /// The same, without opening the store.
+    pub(crate) fn engines_in(args: &PlaceArgs) -> Result<PathBuf, Failure> {
+        Ok(directory(args)?.join(ENGINES))
+    }
+
     /// Makes the directory for a run's files.
     pub(crate) fn make_artifacts(&self, run: &RunId) -> Result<PathBuf, Failure> {
         make(&self.directory)?;
@@ -148,6 +158,9 @@ impl Place {
 
 /// The file of the journals in the state directory.
 const DATABASE: &str = "state.db";
+
+/// The directory of the engines' sockets in the state directory.
+const ENGINES: &str = "engines";
 
 fn directory(args: &PlaceArgs) -> Result<PathBuf, Failure> {
     std::path::absolute(&args.state_dir)

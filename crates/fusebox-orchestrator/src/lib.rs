@@ -59,6 +59,7 @@
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
 
 mod approval;
+mod cancel;
 mod commits;
 #[cfg(all(feature = "control", unix))]
 pub mod control;
@@ -90,6 +91,7 @@ mod time;
 mod workflow;
 
 pub use approval::{DecideError, decide};
+pub use cancel::{CancelError, cancel};
 pub use commits::CommitCounts;
 pub use durability::parse_durability;
 pub use engine::{Alternatives, Engine, EngineBuilder, EngineError, RunOptions};

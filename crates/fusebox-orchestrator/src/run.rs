@@ -450,7 +450,7 @@ impl Run {
             retryable,
             retry_after,
             behind,
-            ..
+            attempts,
         } = refused;
         match step.unavailable_policy() {
             OnUnavailable::Skip => return self.settle(name, StepStatus::Skipped, Some(reason)),
@@ -480,7 +480,13 @@ impl Run {
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
         self.unrouted = true;
-        let ticket = self.line_up(&step, now + wait);
+        // When a breaker lets a call go is asked when it is its turn: a person may have released it.
+        let not_before = match member.breaker.state() {
+            State::Closed => now + wait,
+            _ if attempts == 0 => now,
+            _ => now + retry_after.unwrap_or_default(),
+        };
+        let ticket = self.line_up(&step, not_before);
         let live = self.live(name);
         live.due = Some(now + wait);
         live.ticket = ticket;

@@ -91,7 +91,8 @@
 //! | `metrics` | `fusebox-metrics` | events as metrics (features `metrics`, `prometheus`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
-//! `http`, `mcp`, `openai` (agents outside the process), `metrics`, `prometheus`, `rate-limit`.
+//! `http`, `mcp`, `openai` (agents outside the process), `control` (operating the engine of another process), `metrics`,
+//! `prometheus`, `rate-limit`.
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;
