@@ -92,6 +92,7 @@ async fn end(
         events: vec![EventKind::RunEnded {
             status: RunStatus::Cancelled,
             reason: Some(reason.clone()),
+            duration_ms: 0,
         }],
         ..Changes::default()
     };

@@ -451,6 +451,7 @@ impl Run {
             retry_after,
             behind,
             attempts,
+            ..
         } = refused;
         match step.unavailable_policy() {
             OnUnavailable::Skip => return self.settle(name, StepStatus::Skipped, Some(reason)),
