@@ -480,13 +480,13 @@ impl Run {
             };
             return self.settle(name, StepStatus::Failed, Some(reason));
         }
-        self.unrouted = true;
         // When a breaker lets a call go is asked when it is its turn: a person may have released it.
         let not_before = match member.breaker.state() {
             State::Closed => now + wait,
             _ if attempts == 0 => now,
             _ => now + retry_after.unwrap_or_default(),
         };
+        self.unrouted = true;
         let ticket = self.line_up(&step, not_before);
         let live = self.live(name);
         live.due = Some(now + wait);
