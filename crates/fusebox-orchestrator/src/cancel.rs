@@ -88,7 +88,7 @@ async fn end(
         "cancelled by {}: {}; what is finished is kept",
         by.actor, by.reason
     );
-    let changes = Changes {
+    let mut changes = Changes {
         events: vec![EventKind::RunEnded {
             status: RunStatus::Cancelled,
             reason: Some(reason.clone()),
@@ -98,10 +98,17 @@ async fn end(
     };
     let head = (known.head, known.head_version);
     let quiet = Box::new(|_| {});
-    let mut journal = Journal::new(Arc::clone(store), run.clone(), fence, head, PATIENCE, quiet);
+    let mut journal = Journal::new(
+        Arc::clone(store),
+        run.partition(),
+        fence,
+        head,
+        PATIENCE,
+        quiet,
+    );
     journal.set_status(RunStatus::Cancelled, Some(reason), None);
     journal.head.keep_ms = Some(millis(DEFAULT_RETENTION));
-    match journal.commit(changes).await {
+    match journal.commit(&mut changes).await {
         Ok(()) => Ok(journal.head),
         Err(JournalError::Store(error)) => Err(error.into()),
         Err(other) => Err(CancelError::Unacknowledged(other.to_string())),
