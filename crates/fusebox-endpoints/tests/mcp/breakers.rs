@@ -19,14 +19,14 @@ struct Guarded {
     bad: Guard,
 }
 
-fn guarded(server: &McpServer, bad: &str) -> Guarded {
+fn guarded(server: &McpServer, bad: &str, limit: Duration) -> Guarded {
     let shared = breaker("server");
-    let guard = |tool: &str| {
+    let guard = |tool: &str, limit: Duration| {
         let agent = Behind::new(Arc::new(server.tool(tool)), shared.clone());
-        let policy = Policy::builder(breaker(tool)).attempt_timeout(Duration::from_millis(200));
+        let policy = Policy::builder(breaker(tool)).attempt_timeout(limit);
         Guard::try_new(Arc::new(agent), policy.build()).expect("it has no schema")
     };
-    let (good, bad) = (guard("echo"), guard(bad));
+    let (good, bad) = (guard("echo", LONG), guard(bad, limit));
     Guarded {
         server: shared,
         good,
@@ -57,7 +57,7 @@ async fn ask(guard: &Guard) -> Result<Value, ErrorKind> {
 #[tokio::test]
 async fn a_tool_that_breaks_opens_its_own_breaker_only() {
     let server = eager(serve());
-    let all = guarded(&server, "break");
+    let all = guarded(&server, "break", LONG);
     for _ in 0..3 {
         assert_eq!(ask(&all.bad).await, Err(ErrorKind::Api));
     }
@@ -74,7 +74,7 @@ async fn a_tool_that_breaks_opens_its_own_breaker_only() {
 async fn a_tool_that_hangs_opens_its_own_breaker_only() {
     let mut ear = Ear::new();
     let server = eager(ear.on(serve()));
-    let all = guarded(&server, "hang");
+    let all = guarded(&server, "hang", Duration::from_millis(100));
     assert_eq!(ask(&all.good).await, Ok(json!("hi")));
     for _ in 0..3 {
         assert_eq!(ask(&all.bad).await, Err(ErrorKind::TimedOut));
@@ -91,7 +91,7 @@ async fn a_tool_that_hangs_opens_its_own_breaker_only() {
 #[tokio::test]
 async fn an_error_result_opens_nothing() {
     let server = eager(serve());
-    let all = guarded(&server, "fail");
+    let all = guarded(&server, "fail", LONG);
     for _ in 0..5 {
         assert_eq!(
             ask(&all.bad).await.expect("it is an answer")["is_error"],
@@ -105,7 +105,7 @@ async fn an_error_result_opens_nothing() {
 #[tokio::test]
 async fn a_server_that_is_gone_opens_its_breaker_and_charges_no_tool() {
     let server = eager(McpStdio::new("/no/such/program", [""; 0]));
-    let all = guarded(&server, "other");
+    let all = guarded(&server, "other", LONG);
     for guard in [&all.good, &all.bad, &all.good] {
         assert_eq!(ask(guard).await, Err(ErrorKind::DependencyUnavailable));
     }

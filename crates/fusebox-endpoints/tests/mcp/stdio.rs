@@ -325,9 +325,13 @@ async fn a_server_that_never_answers_again_is_replaced() {
     assert_eq!(error.expect_err("it is frozen").kind, ErrorKind::TimedOut);
     let frozen = ear.hears("started").await;
     // The call that meets the end of the frozen one fails; the next finds a new one.
-    while server.connections() < 2 {
-        let _ = call(&server, "echo", json!({})).await;
-    }
+    let replaced = async {
+        while server.connections() < 2 {
+            let _ = call(&server, "echo", json!({})).await;
+        }
+    };
+    let replaced = tokio::time::timeout(LONG / 2, replaced).await;
+    replaced.expect("without a ping it is waited for");
     let fresh = ear.hears("started").await;
     assert_ne!(frozen, fresh);
 }
