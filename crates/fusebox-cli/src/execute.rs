@@ -259,7 +259,7 @@ impl Metrics {
 
 /// Counts until stopped, and then what had been sent before.
 async fn count(events: &mut broadcast::Receiver<Event>, stopped: &mut oneshot::Receiver<()>) {
-    let metrics = RunMetrics;
+    let metrics = RunMetrics::new();
     loop {
         tokio::select! {
             biased;

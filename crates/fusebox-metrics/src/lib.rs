@@ -22,19 +22,33 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `orchestrator` | [`RunMetrics`]: steps, retries, runs, recovery objectives |
+//! | `orchestrator` | [`EngineMetrics`]: a whole engine, every line of the table; [`RunMetrics`]: its events alone |
 //! | `prometheus` | [`prometheus`]: everything in the Prometheus text format |
+//! | `state` | [`StoreMetrics`]: how sure a store is |
+//!
+//! Labels are bounded: beyond [`Labels`]' limit every further name is counted as [`OTHER`].
 //!
 //! Left to other crates: what happens (they report it), where it is looked at (an exporter of your choice).
 
 mod breaker;
+#[cfg(feature = "orchestrator")]
+mod engine;
+mod labels;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
+mod reason;
 #[cfg(feature = "orchestrator")]
 mod run;
+#[cfg(feature = "state")]
+mod store;
 mod table;
 
 pub use breaker::BreakerMetrics;
 #[cfg(feature = "orchestrator")]
+pub use engine::EngineMetrics;
+pub use labels::{DEFAULT_LABEL_VALUES, Labels, OTHER};
+#[cfg(feature = "orchestrator")]
 pub use run::RunMetrics;
-pub use table::{Kind, METRICS, Metric, describe};
+#[cfg(feature = "state")]
+pub use store::StoreMetrics;
+pub use table::{Group, Kind, METRICS, Metric, Source, describe};

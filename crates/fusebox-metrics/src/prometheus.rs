@@ -1,11 +1,29 @@
 //! Everything in the Prometheus text format, without a server of its own.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::fmt;
+use std::sync::Arc;
 
-/// The installed recorder.
-#[derive(Debug, Clone)]
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::table::{Kind, METRICS};
+
+/// Upper bounds of the histograms' buckets, in seconds: from a cached answer to an outage of half an hour, where a
+/// bucket more would be read by nobody.
+pub const BUCKETS: [f64; 15] = [
+    0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
+];
+
+/// The media type of a page, for the answer to a scrape.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A recorder with its page. Clones are one.
+#[derive(Clone)]
 pub struct Exporter {
     handle: PrometheusHandle,
+    /// The recorder, where it is not the process's.
+    own: Option<Arc<PrometheusRecorder>>,
 }
 
 /// A recorder is installed already, perhaps by the application; use that one.
@@ -15,19 +33,70 @@ pub struct AlreadyInstalled;
 
 /// Installs the recorder for the whole process and describes every metric.
 ///
+/// Histograms grow until a page is rendered or [`Exporter::upkeep`] is called, so do one of both from time to time.
+///
 /// # Errors
 /// There can be one recorder per process.
 pub fn install() -> Result<Exporter, AlreadyInstalled> {
-    let handle = PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|_| AlreadyInstalled)?;
+    let handle = builder().install_recorder().map_err(|_| AlreadyInstalled)?;
     crate::describe();
-    Ok(Exporter { handle })
+    Ok(Exporter { handle, own: None })
 }
 
 impl Exporter {
-    /// All metrics as one page of text, version 0.0.4 of the format.
+    /// A recorder of its own, with every metric described, that only hears what [`observe`](Self::observe) runs.
+    pub fn new() -> Self {
+        let recorder = builder().build_recorder();
+        let exporter = Self {
+            handle: recorder.handle(),
+            own: Some(Arc::new(recorder)),
+        };
+        exporter.observe(crate::describe);
+        exporter
+    }
+
+    /// Runs `report` on this thread, so that what it reports comes to this page. For one that is
+    /// [installed](install) it comes there anyway.
+    pub fn observe<T>(&self, report: impl FnOnce() -> T) -> T {
+        match &self.own {
+            Some(recorder) => metrics::with_local_recorder(&**recorder, report),
+            None => report(),
+        }
+    }
+
+    /// All metrics as one page of text, version 0.0.4 of the format; its [`CONTENT_TYPE`] goes with it.
     pub fn render(&self) -> String {
         self.handle.render()
     }
+
+    /// Sorts what the histograms were told into their buckets; a page does so too.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+impl Default for Exporter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter")
+            .field("is_installed", &self.own.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+fn builder() -> PrometheusBuilder {
+    let histograms = METRICS
+        .iter()
+        .filter(|metric| metric.kind == Kind::Histogram);
+    histograms.fold(PrometheusBuilder::new(), |builder, metric| {
+        let matcher = Matcher::Full(metric.name.to_owned());
+        builder
+            .set_buckets_for_metric(matcher, &BUCKETS)
+            .expect("there are buckets")
+    })
 }

@@ -28,12 +28,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let page = exporter.render();
     for line in [
-        r#"fusebox_breaker_transitions_total{breaker="db",from="closed",to="open"} 1"#,
+        r#"fusebox_breaker_transitions_total{breaker="db",from="closed",to="open",reason="consecutive_failures"} 1"#,
         r#"fusebox_breaker_state{breaker="db",state="open"} 1"#,
         r#"fusebox_breaker_state{breaker="db",state="closed"} 0"#,
         r#"fusebox_breaker_calls_total{breaker="db",outcome="succeeded"} 1"#,
         r#"fusebox_breaker_calls_total{breaker="db",outcome="failed"} 2"#,
         r#"fusebox_breaker_calls_total{breaker="db",outcome="rejected"} 1"#,
+        r#"fusebox_breaker_not_permitted_total{breaker="db",reason="open"} 1"#,
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
