@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::stages::Stages;
 use crate::{
-    deny, docs, examples, features, fmt, instructions, layers, lint, model, only_flag, test, tidy,
+    dashboards, deny, docs, examples, features, fmt, instructions, layers, lint, model, only_flag,
+    test, tidy,
 };
 
 type Step = (
@@ -13,7 +14,7 @@ type Step = (
     fn(&[String]) -> Result<()>,
 );
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("fmt", &["--check"], fmt::main),
     ("layers", &[], layers::main),
     ("tidy", &[], tidy::main),
@@ -21,6 +22,7 @@ const STEPS: [Step; 11] = [
     ("lint", &[], lint::main),
     ("docs", &[], docs::main),
     ("features", &[], features::main),
+    ("dashboards", &["--check"], dashboards::main),
     ("examples", &[], examples::main),
     ("instructions", &[], instructions::where_possible),
     ("model", &[], model::main),

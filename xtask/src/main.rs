@@ -12,6 +12,7 @@ mod ci;
 mod cmd;
 mod consumers;
 mod counts;
+mod dashboards;
 mod deny;
 mod docs;
 mod examples;
@@ -45,7 +46,7 @@ type Verb = (
     fn(&[String]) -> Result<()>,
 );
 
-const VERBS: [Verb; 21] = [
+const VERBS: [Verb; 22] = [
     (
         "test",
         "[--no-redis] [FILTER...]",
@@ -101,6 +102,12 @@ const VERBS: [Verb; 21] = [
         "NAME [SUITE...]",
         "speed of breaker, policy, state or orchestrator, as ratios",
         bench::main,
+    ),
+    (
+        "dashboards",
+        "[--check]",
+        "metrics page, dashboard and alert rules from their tables",
+        dashboards::main,
     ),
     (
         "soak",

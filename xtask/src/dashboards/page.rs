@@ -1,0 +1,106 @@
+//! `docs/metrics.md`.
+
+use fusebox_metrics::{Group, Kind, METRICS, Metric, Source};
+
+use super::alerts::ALERTS;
+
+const HEAD: &str = "\
+# Metrics, dashboard and alerts
+
+<!-- Written by `cargo xtask dashboards` from crates/fusebox-metrics/src/table.rs and xtask/src/dashboards/alerts.rs. -->
+
+Everything `fusebox-metrics` emits. An engine reports all of it through `EngineMetrics`; a breaker alone its own lines \
+through `BreakerMetrics`. Names of breakers, agents and steps are labels, names of runs never are: beyond 200 values of \
+one label (`Labels`) every further one is counted as `other`. There counters and histograms add up, gauges of calls add \
+up too, and of times the longest counts.
+
+- `docs/observability/fusebox-dashboard.json` is a Grafana dashboard: import it and choose the data source.
+- `docs/observability/fusebox-alerts.yml` is a file for `rule_files` of Prometheus;
+  `promtool test rules docs/observability/fusebox-alerts.test.yml` shows each alert firing and keeping quiet.
+
+A ratio is `0.0..=1.0`, a time is in seconds, a histogram's buckets end at 5 ms to 30 minutes.
+";
+
+pub(super) const GROUPS: [(Group, &str); 6] = [
+    (Group::Breakers, "Breakers"),
+    (Group::Calls, "Calls"),
+    (Group::Recovery, "Recovery"),
+    (Group::Runs, "Runs"),
+    (Group::Store, "Store"),
+    (Group::Observation, "Observation"),
+];
+
+pub(super) fn render() -> String {
+    let mut text = HEAD.to_owned();
+    for (group, title) in GROUPS {
+        text += &format!(
+            "\n## {title}\n\n| metric | kind | unit | labels | meaning | from |\n|---|---|---|---|---|---|\n"
+        );
+        for metric in METRICS.iter().filter(|metric| metric.group == group) {
+            text += &row(metric);
+        }
+    }
+    text += "\n## Alerts\n\n| alert | severity | holds for | means | do |\n|---|---|---|---|---|\n";
+    for alert in ALERTS {
+        let held = if alert.hold == "0s" {
+            "at once"
+        } else {
+            alert.hold
+        };
+        text += &format!(
+            "| `{}` | {} | {held} | {} | {} |\n",
+            alert.name,
+            alert.severity,
+            plain(alert.summary),
+            plain(alert.advice),
+        );
+    }
+    text
+}
+
+fn row(metric: &Metric) -> String {
+    let labels: Vec<String> = metric
+        .labels
+        .iter()
+        .map(|label| format!("`{label}`"))
+        .collect();
+    format!(
+        "| `{}` | {} | {} | {} | {} | {} |\n",
+        metric.name,
+        kind(metric.kind),
+        metric.unit.as_str(),
+        labels.join(", "),
+        metric.meaning,
+        source(metric.source),
+    )
+}
+
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    }
+}
+
+pub(super) fn source(source: Source) -> &'static str {
+    match source {
+        Source::Breaker => "breakers",
+        Source::Events => "events of the engine",
+        Source::Engine => "a look at the engine",
+        Source::Store => "the store's status",
+    }
+}
+
+/// A template without its placeholders' braces: `breaker {{ $labels.breaker }}` reads `breaker NAME`.
+fn plain(template: &str) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{ $labels.") {
+        let (label, after) = after.split_once(" }}").unwrap_or((after, ""));
+        text += before;
+        text += &label.to_uppercase();
+        rest = after;
+    }
+    text + rest
+}
