@@ -177,6 +177,9 @@ impl Job<'_> {
         if failover.only_if_not_run {
             alternatives = alternatives.only_if_not_run();
         }
+        if let Some(schema) = &spec.input_schema {
+            alternatives = alternatives.with_input_schema(schema.clone());
+        }
         if let Some(schema) = &spec.output_schema {
             alternatives = alternatives.with_output_schema(schema.clone());
         }
