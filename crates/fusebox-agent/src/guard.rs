@@ -335,7 +335,8 @@ async fn call_once(
         .with_deadline(deadline)
         .with_cancellation(token)
         .next_take();
-    agent.call(task, &cx).await
+    // Not through the `Arc`, which is an agent too and boxes the call once more.
+    (**agent).call(task, &cx).await
 }
 
 async fn cancelled(cx: &Context) -> AgentError {

@@ -118,7 +118,8 @@ impl Engine {
             settings(workflow, options),
         );
         match run.begin(definition).await {
-            Ok(()) => Ok(self.drive(run, fence, acquired).await),
+            // Boxed, so that a caller does not move the whole of it about.
+            Ok(()) => Ok(Box::pin(self.drive(run, fence, acquired)).await),
             // The run is there, only not as firmly as it was asked for: it waits.
             Err(error @ JournalError::Weak { .. }) => {
                 let report = run.abandon(error).await;

@@ -277,16 +277,16 @@ pub enum HistoryError {
 }
 
 pub(crate) mod keys {
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock};
 
     use fusebox_state::Key;
 
     pub(crate) const STEP: &str = "step.";
     pub(crate) const EVENT: &str = "event.";
 
-    static HEAD: LazyLock<Key> = LazyLock::new(|| key("head".into()));
+    static HEAD: LazyLock<Key> = LazyLock::new(|| key("head"));
 
-    fn key(text: String) -> Key {
+    fn key(text: impl Into<Arc<str>>) -> Key {
         Key::try_new(text).expect("journal keys hold only plain characters")
     }
 
@@ -295,11 +295,11 @@ pub(crate) mod keys {
     }
 
     pub(crate) fn definition() -> Key {
-        key("definition".into())
+        key("definition")
     }
 
     pub(crate) fn breakers() -> Key {
-        key("breakers".into())
+        key("breakers")
     }
 
     pub(crate) fn step(name: &str) -> Key {
@@ -328,7 +328,17 @@ pub(crate) mod keys {
 
     /// Zero-padded, so that byte order is the order of events.
     pub(crate) fn event(seq: u64) -> Key {
-        key(format!("{EVENT}{seq:012}"))
+        let mut text = *b"event.000000000000";
+        let mut left = seq;
+        for digit in text[EVENT.len()..].iter_mut().rev() {
+            *digit += (left % 10) as u8;
+            left /= 10;
+        }
+        match std::str::from_utf8(&text) {
+            // By hand, because each step has two and formatting costs more than all else about a key.
+            Ok(text) if left == 0 => key(text),
+            _ => key(format!("{EVENT}{seq:012}")),
+        }
     }
 }
 
@@ -490,4 +500,30 @@ fn parse<T: DeserializeOwned>(id: &RunId, key: &str, entry: &Entry) -> Result<T,
         key: key.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_events_are_in_their_order_and_all_of_one_length() {
+        for seq in [0, 9, 10, 1_234, 999_999_999_999] {
+            let key = keys::event(seq);
+            assert_eq!(key.as_str(), format!("event.{seq:012}"));
+        }
+        // More than a run can have: told apart all the same.
+        assert_eq!(keys::event(u64::MAX).as_str(), "event.18446744073709551615");
+    }
+
+    #[test]
+    fn a_definition_reads_as_it_was_written() {
+        let step = crate::workflow::Step::new("a");
+        let workflow = Workflow::builder("a \"name\"").step(step).build();
+        let workflow = workflow.expect("it is good");
+        let attachment = serde_json::json!({ "file": "C:\\flows\n" });
+        let written = SavedDefinition::written(&workflow, &attachment);
+        let read: SavedDefinition = serde_json::from_slice(&written).expect("it is JSON");
+        assert_eq!((read.workflow, read.attachment), (workflow, attachment));
+    }
 }

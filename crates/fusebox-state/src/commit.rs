@@ -15,6 +15,8 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 pub const MAX_COMMIT_KEYS: usize = 1024;
 /// Most bytes of values in one [`Commit`] (8 MiB).
 pub const MAX_COMMIT_BYTES: usize = 8 << 20;
+/// Up to so many changes, looking through them is quicker than hashing their keys.
+const FEW: usize = 16;
 /// How many write ids a partition remembers.
 pub const REMEMBERED_WRITES: usize = 128;
 
@@ -134,6 +136,11 @@ impl Commit {
     /// The write of these changes, in this order; where a key is named twice, its later change holds.
     /// For writes of many keys: [`put`](Self::put) looks through all that were named before.
     pub fn of(id: WriteId, changes: Vec<Change>) -> Self {
+        if changes.len() <= FEW {
+            let mut commit = Self::new(id);
+            Arc::make_mut(&mut commit.changes).reserve_exact(changes.len());
+            return changes.into_iter().fold(commit, Self::change);
+        }
         let mut places: HashMap<Key, usize> = HashMap::with_capacity(changes.len());
         let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
         for change in changes {

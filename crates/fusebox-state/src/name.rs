@@ -42,8 +42,8 @@ macro_rules! name {
             ///
             /// # Errors
             /// Empty, longer than 200 bytes, or a character outside `A-Z a-z 0-9 . _ / -`.
-            pub fn try_new(name: impl Into<String>) -> Result<Self, InvalidName> {
-                check($what, name.into()).map(|name| Self(name.into()))
+            pub fn try_new(name: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
+                check($what, name.into()).map(Self)
             }
 
             /// The name as text.
@@ -83,7 +83,7 @@ macro_rules! name {
 name!(Partition, "partition");
 name!(Key, "key");
 
-fn check(what: &'static str, name: String) -> Result<String, InvalidName> {
+fn check(what: &'static str, name: Arc<str>) -> Result<Arc<str>, InvalidName> {
     let reason = if name.is_empty() {
         "it is empty".to_owned()
     } else if name.len() > MAX_NAME_BYTES {
