@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::endpoints;
 use crate::execution_log::{ExecutionLog, LoggedAgent};
 use crate::failure::Failure;
+use crate::mcp::{self, Servers};
 use crate::review;
 use crate::typed::Typed;
 
@@ -19,6 +20,8 @@ pub(crate) struct Wrapping {
     pub(crate) faults: FaultPlan,
     pub(crate) seed: u64,
     pub(crate) execution_log: Option<Arc<ExecutionLog>>,
+    /// What agents of the file share.
+    pub(crate) servers: Servers,
 }
 
 impl Wrapping {
@@ -107,16 +110,21 @@ pub(crate) fn check_placeholders(file: &WorkflowFile) -> Result<(), Failure> {
     let names = file.inputs.iter().map(|input| input.name.clone());
     let inputs: Value = names.map(|name| (name, Value::from(""))).collect();
     for (name, spec) in &file.agents {
-        if let AgentKind::Command(command) = &spec.kind {
-            let known = file.known_input(spec, &inputs);
-            let texts = [&command.program].into_iter().chain(&command.args);
-            let mut texts = texts.chain(&command.dir).chain(command.env.values());
-            if let Some(error) = texts.find_map(|text| fill(text, &known).err()) {
-                let message = format!("agent `{name}`: {error}");
-                return Err(file
-                    .error_at_agent(name, message, fillable(file, spec, &known))
-                    .into());
+        let texts: Vec<&String> = match &spec.kind {
+            AgentKind::Command(command) => {
+                let texts = [&command.program].into_iter().chain(&command.args);
+                let texts = texts.chain(&command.dir).chain(command.env.values());
+                texts.collect()
             }
+            AgentKind::Mcp(tool) => mcp::texts(&tool.server),
+            _ => continue,
+        };
+        let known = file.known_input(spec, &inputs);
+        let error = texts.iter().find_map(|text| fill(text, &known).err());
+        if let Some(error) = error {
+            let message = format!("agent `{name}`: {error}");
+            let help = fillable(file, spec, &known);
+            return Err(file.error_at_agent(name, message, help).into());
         }
     }
     Ok(())
@@ -174,6 +182,10 @@ pub(crate) fn make(
         AgentKind::OpenAi(model) => {
             Arc::new(endpoints::openai(&spec.name, model, schema, &directory)?)
         }
+        AgentKind::Mcp(tool) => {
+            let servers = &wrapping.servers;
+            Arc::new(servers.tool(&spec.name, tool, schema, &directory, &input)?)
+        }
         _ => {
             return Err(Failure::misuse(format!(
                 "agent `{}` is of a kind this program does not know",
@@ -230,7 +242,7 @@ fn make_command(
 /// Puts `{input.NAME}` and `{fusebox}` (this executable) in their places. Whatever is filled in stays
 /// one argument: no shell sees it. Braces around anything but one word, and a shell's `${NAME}`, are
 /// the program's own.
-fn fill(text: &str, input: &Value) -> Result<String, String> {
+pub(crate) fn fill(text: &str, input: &Value) -> Result<String, String> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {

@@ -102,7 +102,7 @@ fn misuse(name: &str, why: &dyn fmt::Display) -> Failure {
     Failure::misuse(format!("agent `{name}`: {why}"))
 }
 
-fn url(name: &str, spec: &UrlSpec) -> Result<String, Failure> {
+pub(crate) fn url(name: &str, spec: &UrlSpec) -> Result<String, Failure> {
     match spec {
         UrlSpec::Given(url) => Ok(url.clone()),
         UrlSpec::Env(variable) => std::env::var(variable).map_err(|error| {

@@ -19,6 +19,7 @@ use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
+use crate::mcp::Servers;
 use crate::output;
 use crate::place::{self, Place};
 use crate::progress::Progress;
@@ -132,6 +133,7 @@ impl Job<'_> {
                 .seed
                 .unwrap_or_else(|| u64::from(std::process::id())),
             execution_log: log.map(Arc::new),
+            servers: Servers::default(),
         })
     }
 

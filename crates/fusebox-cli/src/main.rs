@@ -15,6 +15,7 @@ mod failure;
 mod inspect;
 mod invoke;
 mod journals;
+mod mcp;
 mod output;
 mod place;
 mod progress;

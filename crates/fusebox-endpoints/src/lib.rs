@@ -44,6 +44,9 @@ mod http;
 #[cfg(feature = "openai")]
 mod openai;
 
+#[cfg(any(feature = "mcp", feature = "openai"))]
+mod prompt;
+
 #[cfg(feature = "http")]
 mod web;
 
@@ -54,6 +57,10 @@ mod mcp;
 pub use command::{CommandAgent, OutputFormat, UnreadableOutput, enter_shim_if_asked};
 #[cfg(feature = "http")]
 pub use http::{HttpAgent, HttpAgentBuilder, HttpMethod};
+#[cfg(all(feature = "mcp", unix))]
+pub use mcp::McpStdio;
+#[cfg(feature = "mcp")]
+pub use mcp::{McpHttp, McpLimits, McpServer, McpTool, McpTransport, ToolErrors};
 #[cfg(feature = "openai")]
 pub use openai::{OpenAiAgent, OpenAiAgentBuilder, Price, Tool};
 #[cfg(feature = "http")]
@@ -61,7 +68,3 @@ pub use web::{
     MAX_HINT, Phase, Redirects, Refusal, Secret, SetupError, WireError, WireLimits, retry_hint,
     verdict,
 };
-#[cfg(all(feature = "mcp", unix))]
-pub use mcp::McpStdio;
-#[cfg(feature = "mcp")]
-pub use mcp::{McpHttp, McpLimits, McpServer, McpTool, McpTransport, ToolErrors};

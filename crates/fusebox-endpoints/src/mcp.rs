@@ -1,5 +1,6 @@
 //! Agents that are a tool of a Model Context Protocol server.
 
+mod arguments;
 mod connection;
 mod error;
 mod http;
@@ -101,6 +102,15 @@ impl McpTool {
     ) -> Self {
         self.arguments = Some(Arc::new(arguments));
         self
+    }
+
+    /// Sets the tool's arguments, with places for parts of the input: text that is a JSON Pointer in
+    /// braces, such as `{/upstream/triage/team}`, stands for what the input has there, whatever its
+    /// type; within other text such a place becomes text. A place at which there is nothing is the
+    /// caller's fault.
+    #[must_use]
+    pub fn with_argument_template(self, template: Value) -> Self {
+        self.with_arguments(move |input| arguments::fill(&template, input))
     }
 
     /// Sets what becomes of an error result; default [`ToolErrors::Reply`].

@@ -3,7 +3,6 @@
 mod answer;
 mod builder;
 mod price;
-mod prompt;
 mod request;
 mod sse;
 mod stream;

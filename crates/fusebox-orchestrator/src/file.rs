@@ -8,6 +8,7 @@ mod endpoint;
 mod foreign;
 mod inner;
 mod locate;
+mod mcp;
 mod pool;
 mod ports;
 mod raw;
@@ -27,6 +28,7 @@ pub use self::endpoint::{
 pub use self::inner::InnerFile;
 use self::inner::Reading;
 use self::locate::locate;
+pub use self::mcp::{McpReach, McpServerSpec, McpSpec};
 pub use self::pool::PoolSpec;
 use self::raw::RawFile;
 use crate::workflow::{Step, Workflow};
@@ -198,9 +200,10 @@ fn agents(
     raw: &RawFile,
     errors: &mut Vec<FileError>,
 ) -> BTreeMap<String, AgentSpec> {
+    mcp::check(source, raw, errors);
     let mut specs = BTreeMap::new();
     for (name, agent) in &raw.agents {
-        match AgentSpec::from_raw(source, name, agent) {
+        match AgentSpec::from_raw(source, raw, name, agent) {
             Ok(spec) => {
                 specs.insert(name.get_ref().clone(), spec);
             }

@@ -29,9 +29,13 @@
 use std::ffi::{OsStr, OsString};
 #[cfg(target_os = "linux")]
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+#[cfg(feature = "mcp")]
+use std::io::IoSlice;
+use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(feature = "mcp")]
+use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -41,10 +45,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+#[cfg(feature = "mcp")]
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// The first argument that makes an executable a supervisor.
@@ -122,6 +125,7 @@ pub(super) fn command(
 
 /// The command that starts the supervisor of a program that is asked many times over. Its
 /// standard input must become the lifeline, and [`send_file`] must follow.
+#[cfg(feature = "mcp")]
 pub(super) fn serving_command(
     executable: &Path,
     program: &OsStr,
@@ -144,6 +148,7 @@ fn stage_command(
 
 /// Sends the file that becomes the program's standard input. Does not block: it is the first that
 /// goes down the lifeline.
+#[cfg(feature = "mcp")]
 pub(super) fn send_file(lifeline: &UnixStream, file: BorrowedFd<'_>) -> io::Result<()> {
     let files = [file];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

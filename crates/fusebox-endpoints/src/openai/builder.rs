@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::OpenAiAgent;
 use super::price::Price;
-use super::prompt::Prompt;
 use super::request::{Chat, Tool};
+use crate::prompt::Prompt;
 use crate::web::{Client, ClientSetup, Destination, Redirects, Secret, SetupError, WireLimits};
 
 const OPENAI: &str = "https://api.openai.com/v1";

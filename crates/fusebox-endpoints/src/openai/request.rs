@@ -3,7 +3,7 @@
 use fusebox_agent::AgentError;
 use serde_json::{Map, Value, json};
 
-use super::prompt::{Prompt, as_text};
+use crate::prompt::{Prompt, as_text};
 use crate::web::{Failure, Phase};
 
 /// Tokens of an answer that are reserved where no limit is set.

@@ -9,7 +9,8 @@ use toml::Spanned;
 
 use super::diagnostic::{FileError, Source, suggestion};
 use super::endpoint::{self, FailoverSpec, HttpSpec, OpenAiSpec};
-use super::raw::{RawAgent, Time};
+use super::mcp::{self, McpSpec};
+use super::raw::{RawAgent, RawFile, Time};
 use super::{budget, foreign};
 use crate::resilience::Resilience;
 
@@ -51,6 +52,8 @@ pub enum AgentKind {
     Http(HttpSpec),
     /// A language model behind an API like that of OpenAI.
     OpenAi(OpenAiSpec),
+    /// A tool of a Model Context Protocol server.
+    Mcp(McpSpec),
     /// One out of several agents of the file.
     Failover(FailoverSpec),
 }
@@ -74,12 +77,13 @@ pub struct CommandSpec {
     pub max_output_bytes: Option<usize>,
 }
 
-pub(super) const KINDS: [&str; 5] = ["command", "rust", "http", "openai", "failover"];
+pub(super) const KINDS: [&str; 6] = ["command", "rust", "http", "openai", "mcp", "failover"];
 const OUTPUTS: [&str; 3] = ["json", "lines", "text"];
 
 impl AgentSpec {
     pub(super) fn from_raw(
         source: &Source,
+        file: &RawFile,
         name: &Spanned<String>,
         agent: &Spanned<RawAgent>,
     ) -> Result<Self, FileError> {
@@ -91,6 +95,7 @@ impl AgentSpec {
             "rust" => rust(source, raw, &span)?,
             "http" => AgentKind::Http(endpoint::http(source, raw, &span)?),
             "openai" => AgentKind::OpenAi(endpoint::openai(source, raw, &span)?),
+            "mcp" => AgentKind::Mcp(mcp::agent(source, file, raw, &span)?),
             "failover" => AgentKind::Failover(endpoint::failover(source, raw, &span)?),
             other => {
                 let message = format!("agent kind `{other}` does not exist");

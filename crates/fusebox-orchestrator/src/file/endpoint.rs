@@ -69,7 +69,7 @@ pub struct FailoverSpec {
 }
 
 /// A URL that stands in the file, or the environment variable that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum UrlSpec {
     /// The URL; it begins with `http://` or `https://` and has no user in it.
@@ -101,7 +101,7 @@ pub struct PriceSpec {
 }
 
 /// A header whose value is in an environment variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct SecretHeader {
     /// The header's name.
@@ -307,7 +307,7 @@ fn one_of<'a>(
     ))
 }
 
-fn url(
+pub(super) fn url(
     source: &Source,
     given: Option<&Spanned<String>>,
     env: Option<&Spanned<String>>,
@@ -342,7 +342,10 @@ fn url(
 
 /// The name of an environment variable. What cannot be one may be the secret itself, so it is not
 /// repeated.
-fn variable(source: &Source, given: Option<&Spanned<String>>) -> Result<Option<String>, FileError> {
+pub(super) fn variable(
+    source: &Source,
+    given: Option<&Spanned<String>>,
+) -> Result<Option<String>, FileError> {
     let Some(given) = given else {
         return Ok(None);
     };

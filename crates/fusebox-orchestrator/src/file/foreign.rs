@@ -16,12 +16,13 @@ fn at<T>(field: &Option<Spanned<T>>) -> Option<Range<usize>> {
 type Field = (&'static str, Option<Range<usize>>, &'static [&'static str]);
 
 /// The fields that not every kind has.
-fn fields(raw: &RawAgent) -> [Field; 35] {
+fn fields(raw: &RawAgent) -> [Field; 38] {
     const COMMAND: &[&str] = &["command"];
     const HTTP: &[&str] = &["http"];
     const OPENAI: &[&str] = &["openai"];
     const BOTH: &[&str] = &["http", "openai"];
     const FAILOVER: &[&str] = &["failover"];
+    const MCP: &[&str] = &["mcp"];
     [
         ("command", at(&raw.command), COMMAND),
         ("dir", at(&raw.dir), COMMAND),
@@ -66,6 +67,9 @@ fn fields(raw: &RawAgent) -> [Field; 35] {
         ("targets", at(&raw.targets), FAILOVER),
         ("weights", at(&raw.weights), FAILOVER),
         ("only_if_not_run", at(&raw.only_if_not_run), FAILOVER),
+        ("server", at(&raw.server), MCP),
+        ("tool", at(&raw.tool), MCP),
+        ("arguments", at(&raw.arguments), MCP),
     ]
 }
 

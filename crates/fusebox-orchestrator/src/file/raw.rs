@@ -22,6 +22,8 @@ pub(super) struct RawFile {
     #[serde(default)]
     pub(super) pools: BTreeMap<Spanned<String>, RawPool>,
     #[serde(default)]
+    pub(super) mcp: BTreeMap<Spanned<String>, Spanned<RawMcpServer>>,
+    #[serde(default)]
     pub(super) step: Vec<RawStep>,
 }
 
@@ -118,6 +120,10 @@ pub(super) struct RawAgent {
     pub(super) targets: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) weights: Option<Spanned<Vec<u32>>>,
     pub(super) only_if_not_run: Option<Spanned<bool>>,
+    // kind = "mcp"
+    pub(super) server: Option<Spanned<String>>,
+    pub(super) tool: Option<Spanned<String>>,
+    pub(super) arguments: Option<Spanned<toml::Table>>,
     // nowhere: a key is told so
     pub(super) api_key: Option<Spanned<toml::Value>>,
     pub(super) bearer: Option<Spanned<toml::Value>>,
@@ -146,6 +152,18 @@ pub(super) struct RawAgent {
     pub(super) max_silence: Option<Spanned<Time>>,
     pub(super) retry_ratio: Option<Spanned<f64>>,
     pub(super) retry_reserve: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMcpServer {
+    pub(super) command: Option<Spanned<Vec<String>>>,
+    pub(super) dir: Option<Spanned<String>>,
+    pub(super) env: Option<BTreeMap<String, String>>,
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) url_env: Option<Spanned<String>>,
+    pub(super) bearer_env: Option<Spanned<String>>,
+    pub(super) headers_env: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 #[derive(Debug, Deserialize)]

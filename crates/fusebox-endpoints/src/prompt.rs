@@ -1,11 +1,11 @@
-//! Prompts with places for parts of the input.
+//! Text with places for parts of the input.
 
 use serde_json::Value;
 
 /// Text with placeholders such as `{/upstream/fetch/rows}`: a JSON Pointer into the input, which
 /// begins with a slash. All other braces are text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Prompt(Vec<Part>);
+pub(crate) struct Prompt(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -14,7 +14,7 @@ enum Part {
 }
 
 impl Prompt {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find("{/") {
@@ -34,7 +34,7 @@ impl Prompt {
     ///
     /// # Errors
     /// The first place at which the input has nothing.
-    pub(super) fn fill(&self, input: &Value) -> Result<String, String> {
+    pub(crate) fn fill(&self, input: &Value) -> Result<String, String> {
         let mut filled = String::new();
         for part in &self.0 {
             match part {
@@ -50,7 +50,7 @@ impl Prompt {
 }
 
 /// Text as it is, other JSON as JSON.
-pub(super) fn as_text(value: &Value) -> String {
+pub(crate) fn as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
