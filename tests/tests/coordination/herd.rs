@@ -141,5 +141,5 @@ fn a_hundred_waiting_runs_come_back_in_growing_cohorts_at_every_seed() {
 #[test]
 #[should_panic(expected = "went ahead of the answers")]
 fn waiting_runs_run_the_agent_over_without_protection() {
-    virtual_time(1, async |time| herd(time, 1_000, false).await);
+    virtual_time(1, async |time| herd(time, 300, false).await);
 }
