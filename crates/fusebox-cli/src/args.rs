@@ -231,6 +231,13 @@ pub(crate) struct How {
     /// On whose behalf to run: where calls queue for a slot, tenants take turns
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Option<String>,
+    /// POST what happens to breakers, objectives and the run to URL, as JSON, at most once a second;
+    /// env:NAME takes the URL from a variable, FUSEBOX_NOTIFY_TOKEN is sent as a bearer token; repeatable
+    #[arg(long, value_name = "URL")]
+    pub(crate) notify_url: Vec<String>,
+    /// Give the same to a program on its standard input: words, no shell; repeatable
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) notify_command: Vec<String>,
     /// How long to keep the journal of the run once it is over; one that waits is kept until resumed
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30d")]
     pub(crate) keep_finished: Duration,

@@ -20,6 +20,7 @@ use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
 use crate::mcp::Servers;
+use crate::notify::Notifier;
 use crate::output;
 use crate::place::{self, Place};
 use crate::progress::Progress;
@@ -90,6 +91,7 @@ impl Job<'_> {
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel());
         let metrics = self.metrics(&engine)?;
+        let notifier = Notifier::start(&engine, self.how)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
         let printer = progress.as_ref().map(Progress::printer);
         let log = fallback.as_ref().map(|fallback| {
@@ -103,6 +105,9 @@ impl Job<'_> {
         };
         if let Some(progress) = progress {
             progress.finish().await;
+        }
+        if let Some(notifier) = notifier {
+            notifier.finish().await;
         }
         let report = result?;
         if let Some(metrics) = metrics {

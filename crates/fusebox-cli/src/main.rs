@@ -16,6 +16,7 @@ mod inspect;
 mod invoke;
 mod journals;
 mod mcp;
+mod notify;
 mod output;
 mod place;
 mod progress;
