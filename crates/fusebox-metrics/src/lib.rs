@@ -23,6 +23,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `orchestrator` | [`EngineMetrics`]: a whole engine, every line of the table; [`RunMetrics`]: its events alone |
+//! | `otlp` | [`otlp`]: the spans of runs, steps and attempts, sent to an OpenTelemetry collector |
 //! | `prometheus` | [`prometheus`]: everything in the Prometheus text format |
 //! | `state` | [`StoreMetrics`]: how sure a store is |
 //!
@@ -34,6 +35,8 @@ mod breaker;
 #[cfg(feature = "orchestrator")]
 mod engine;
 mod labels;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod reason;

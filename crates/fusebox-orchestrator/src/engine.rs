@@ -38,6 +38,7 @@ use crate::run_id::RunId;
 use crate::shared::Shared;
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
+use crate::trace;
 use crate::workflow::{Ports, Workflow};
 
 /// Retries a run's calls earn for it, beyond those it has at first.
@@ -207,7 +208,8 @@ impl Engine {
         let (id, shared) = (run.id().clone(), &self.shared);
         let pulse = run.pulse();
         let lost = CancellationToken::new();
-        let mut driving = pin!(run.drive(lost.clone()));
+        let workflow = run.workflow_name().to_owned();
+        let mut driving = pin!(trace::run(&id, &workflow, run.drive(lost.clone())));
         // A run that never waits is over long before its lease is, or anybody asks how it fares.
         let begun = poll_fn(|cx| Poll::Ready(driving.as_mut().poll(cx))).await;
         let report = match begun {

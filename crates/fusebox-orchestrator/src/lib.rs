@@ -54,6 +54,7 @@
 //! |---|---|
 //! | `control` | [`control`]: looking at and operating the engine of another process of this host |
 //! | `file` | [`mod@file`]: workflow files in TOML, with errors that point at line and column |
+//! | `tracing` | spans of runs, steps and attempts, for whoever collects them |
 //!
 //! Left to other crates: the agents themselves (`fusebox-agent`, `fusebox-endpoints`), where the
 //! journal is kept (`fusebox-state`), counting and exporting (`fusebox-metrics`).
@@ -88,6 +89,7 @@ mod run_id;
 mod shared;
 mod status;
 mod time;
+mod trace;
 mod workflow;
 
 pub use approval::{DecideError, decide};

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::approval::stood_in;
-use self::call::{Answered, Refused};
+pub(crate) use self::call::{Answered, Refused};
 pub(crate) use self::hand_out::Pace;
 use self::parts::Parts;
 use crate::digest::sha256_hex;
@@ -241,6 +241,10 @@ impl Run {
 
     pub(crate) fn id(&self) -> &RunId {
         &self.id
+    }
+
+    pub(crate) fn workflow_name(&self) -> &str {
+        self.workflow.name()
     }
 
     pub(crate) fn pulse(&self) -> Arc<Pulse> {

@@ -20,6 +20,7 @@ use crate::resilience::Resilience;
 use crate::retention::DEFAULT_RETENTION;
 use crate::run::Pace;
 use crate::shared::{Member, Shared};
+use crate::trace;
 
 /// Events a listener may be behind before it loses the oldest.
 const EVENT_BUFFER: usize = 1024;
@@ -332,9 +333,9 @@ fn guard(name: &str, agent: Arc<dyn Agent>, resilience: &Resilience, around: Aro
         policy = policy.budget(Budget::new(name, limits));
     }
     let has_fallback = around.fallback.is_some();
-    let mut guard = Guard::new(agent, policy.build());
+    let mut guard = Guard::new(trace::attempts(agent), policy.build());
     if let Some(fallback) = around.fallback {
-        guard = guard.with_fallback(fallback);
+        guard = guard.with_fallback(trace::attempts(fallback));
     }
     if let Some(limit) = resilience.max_silence {
         guard = guard.with_max_silence(limit);

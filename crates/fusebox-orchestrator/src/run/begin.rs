@@ -18,6 +18,7 @@ use crate::recovery::Turn;
 use crate::run_id::RunId;
 use crate::shared::Member;
 use crate::status::StepStatus;
+use crate::trace::StepSpan;
 use crate::workflow::{Step, Work};
 
 impl Run {
@@ -162,7 +163,8 @@ impl Run {
             timed_out: AtomicBool::new(false),
             queued: Mutex::default(),
         };
-        Box::pin(async move { call::call(task, context, &hooks).await })
+        let span = StepSpan::open(&self.id, step.name(), call.part);
+        Box::pin(async move { span.around(call::call(task, context, &hooks)).await })
     }
 
     fn context(&self, step: &Step, part: Option<u32>) -> Context {

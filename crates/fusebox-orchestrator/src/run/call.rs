@@ -17,23 +17,23 @@ use crate::shared::Shared;
 use crate::time::millis;
 
 /// An agent's answer.
-pub(super) struct Answered {
-    pub(super) output: Value,
-    pub(super) attempts: u32,
-    pub(super) degraded: Option<String>,
+pub(crate) struct Answered {
+    pub(crate) output: Value,
+    pub(crate) attempts: u32,
+    pub(crate) degraded: Option<String>,
 }
 
 /// Why a call brought no answer.
-pub(super) struct Refused {
-    pub(super) reason: String,
-    pub(super) attempts: u32,
+pub(crate) struct Refused {
+    pub(crate) reason: String,
+    pub(crate) attempts: u32,
     pub(super) retryable: bool,
     /// At the earliest then.
     pub(super) retry_after: Option<Duration>,
     /// The agent is there, but others go before.
     pub(super) behind: bool,
     /// Who turned it away, in the words of [`EventKind::CallRefused`]; none where its agent was asked.
-    pub(super) by: Option<&'static str>,
+    pub(crate) by: Option<&'static str>,
 }
 
 impl Refused {
