@@ -30,7 +30,7 @@ pub(super) fn judge(target: &Path, rules: &Path, tests: &Path) -> Result<()> {
     cmd::run(Command::new(&tool).args(["check", "rules"]).arg(rules))?;
     cmd::run(Command::new(&tool).args(["test", "rules"]).arg(tests))?;
     let mut scrape = cmd::cargo(["test", "--quiet", "--package", "fusebox-tests"]);
-    scrape.args(["--test", "metrics_prometheus", "--", "--ignored"]);
+    scrape.args(["--test", "metrics", "--", "--ignored"]);
     cmd::run(scrape.env(ENV, &folder))
 }
 
