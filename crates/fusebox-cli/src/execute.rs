@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use fusebox::agent::{Agent, Order};
-use fusebox::metrics::{BreakerMetrics, RunMetrics, prometheus};
+use fusebox::metrics::EngineMetrics;
+use fusebox::metrics::prometheus::Exporter;
 use fusebox::orchestrator::control::Listener;
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
-use fusebox::orchestrator::{Alternatives, EngineBuilder, Event, load_run};
+use fusebox::orchestrator::{Alternatives, EngineBuilder, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::oneshot;
 
 use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
@@ -90,7 +91,7 @@ impl Job<'_> {
         let options = self.options(artifacts.clone());
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel());
-        let metrics = self.metrics(&engine)?;
+        let metrics = self.metrics(&engine);
         let notifier = Notifier::start(&engine, self.how)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
         let printer = progress.as_ref().map(Progress::printer);
@@ -111,7 +112,7 @@ impl Job<'_> {
         }
         let report = result?;
         if let Some(metrics) = metrics {
-            metrics.write(&engine, &self.file).await;
+            metrics.write().await;
         }
         let account = match fallback.zip(log) {
             Some((fallback, log)) => {
@@ -210,20 +211,17 @@ impl Job<'_> {
         options
     }
 
-    fn metrics(&self, engine: &Engine) -> Result<Option<Metrics>, Failure> {
-        let Some(path) = &self.how.metrics else {
-            return Ok(None);
-        };
-        let exporter = prometheus::install().map_err(|error| Failure::environment(error.into()))?;
-        let mut events = engine.subscribe();
-        let (stop, mut stopped) = oneshot::channel();
-        let task = tokio::spawn(async move { count(&mut events, &mut stopped).await });
-        Ok(Some(Metrics {
-            path: path.clone(),
+    fn metrics(&self, engine: &Engine) -> Option<Metrics> {
+        let path = self.how.metrics.clone()?;
+        let exporter = Exporter::new();
+        let metrics = EngineMetrics::of(engine).exporting(exporter.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        Some(Metrics {
+            path,
             exporter,
             stop,
-            task,
-        }))
+            task: tokio::spawn(metrics.follow_until(BETWEEN_LOOKS, stopped)),
+        })
     }
 
     fn conclude(
@@ -243,42 +241,25 @@ impl Job<'_> {
     }
 }
 
+/// How old the figures of `--metrics` get while it runs.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
 /// What `--metrics` collects.
 struct Metrics {
     path: PathBuf,
-    exporter: prometheus::Exporter,
+    exporter: Exporter,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Metrics {
     /// A file that cannot be written takes nothing from the run.
-    async fn write(self, engine: &Engine, file: &WorkflowFile) {
+    async fn write(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;
-        let breakers = BreakerMetrics::new();
-        for breaker in file.agents.keys().filter_map(|agent| engine.breaker(agent)) {
-            breakers.counts(breaker);
-        }
         if let Err(error) = tokio::fs::write(&self.path, self.exporter.render()).await {
             let path = self.path.display();
             output::complain(&format!("--metrics {path} could not be written: {error}"));
-        }
-    }
-}
-
-/// Counts until stopped, and then what had been sent before.
-async fn count(events: &mut broadcast::Receiver<Event>, stopped: &mut oneshot::Receiver<()>) {
-    let metrics = RunMetrics::new();
-    loop {
-        tokio::select! {
-            biased;
-            event = events.recv() => match event {
-                Ok(event) => metrics.event(&event),
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            },
-            _ = &mut *stopped => return,
         }
     }
 }

@@ -94,11 +94,19 @@ impl EngineMetrics {
     ///
     /// # Cancellation
     /// Dropping the future loses nothing but the counting.
-    pub async fn follow(mut self, interval: Duration) {
+    pub async fn follow(self, interval: Duration) {
+        self.follow_until(interval, std::future::pending::<()>()).await;
+    }
+
+    /// As [`follow`](Self::follow), until `stop` is over; then collects a last time, so that nothing told before is
+    /// missing.
+    pub async fn follow_until(mut self, interval: Duration, stop: impl Future) {
+        let mut stop = std::pin::pin!(stop);
         let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let told = tokio::select! {
+                _ = &mut stop => return self.collect(),
                 _ = ticks.tick() => None,
                 event = self.events.recv() => Some(event),
             };
@@ -106,7 +114,8 @@ impl EngineMetrics {
                 None => self.collect(),
                 Some(Ok(event)) => self.observed(|metrics| metrics.runs.event(&event)),
                 Some(Err(RecvError::Lagged(lost))) => self.observed(|_| dropped("events", lost)),
-                Some(Err(RecvError::Closed)) => std::future::pending().await,
+                // It holds the engine, which keeps telling.
+                Some(Err(RecvError::Closed)) => return,
             }
         }
     }

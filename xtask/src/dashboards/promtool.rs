@@ -18,6 +18,8 @@ const WHAT_TO_DO: &str = "install them (`apt install prometheus`, `brew install 
 pub(super) fn judge(target: &Path, rules: &Path, tests: &Path) -> Result<()> {
     let folder = match locate(target) {
         Ok(folder) => folder,
+        // Who names a folder means it.
+        Err(error) if is_named() => return Err(error),
         Err(error) => {
             println!(
                 "NOT RUN: promtool check rules, promtool test rules, the scrape by a real Prometheus"
@@ -32,6 +34,10 @@ pub(super) fn judge(target: &Path, rules: &Path, tests: &Path) -> Result<()> {
     let mut scrape = cmd::cargo(["test", "--quiet", "--package", "fusebox-tests"]);
     scrape.args(["--test", "metrics", "--", "--ignored"]);
     cmd::run(scrape.env(ENV, &folder))
+}
+
+fn is_named() -> bool {
+    env::var_os(ENV).is_some_and(|value| !value.is_empty())
 }
 
 /// The variable, `PATH`, an earlier download, a download: in this order.
