@@ -19,7 +19,7 @@ const ORCHESTRATOR: &str = "benches/orchestrator/Cargo.toml";
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let Some((what, suites)) = args.split_first() else {
         bail!(
-            "name what to measure: `cargo xtask bench breaker`, `policy`, `state` or `orchestrator`"
+            "name what to measure: `cargo xtask bench breaker`, `observed`, `policy`, `state` or `orchestrator`"
         );
     };
     match what.as_str() {
@@ -27,13 +27,19 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             say_where()?;
             run("bench", suites)
         }
+        "observed" => {
+            say_where()?;
+            run("observed", suites)
+        }
         "policy" => {
             say_where()?;
             run("policy", suites)
         }
         "state" => state(suites),
         "orchestrator" => orchestrator(suites),
-        _ => bail!("there is no bench `{what}`; there are: breaker, policy, state, orchestrator"),
+        _ => bail!(
+            "there is no bench `{what}`; there are: breaker, observed, policy, state, orchestrator"
+        ),
     }
 }
 

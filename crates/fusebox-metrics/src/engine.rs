@@ -95,7 +95,8 @@ impl EngineMetrics {
     /// # Cancellation
     /// Dropping the future loses nothing but the counting.
     pub async fn follow(self, interval: Duration) {
-        self.follow_until(interval, std::future::pending::<()>()).await;
+        self.follow_until(interval, std::future::pending::<()>())
+            .await;
     }
 
     /// As [`follow`](Self::follow), until `stop` is over; then collects a last time, so that nothing told before is
