@@ -24,6 +24,8 @@ mod http;
 mod invocation;
 mod processes;
 mod sandbox;
+#[cfg(unix)]
+mod terminal;
 mod wait;
 mod witness;
 mod workspace;
@@ -34,6 +36,8 @@ pub use http::Service;
 pub use invocation::{Outcome, Running};
 pub use processes::{Process, marked};
 pub use sandbox::Sandbox;
+#[cfg(unix)]
+pub use terminal::Terminal;
 pub use wait::eventually;
 pub use witness::Call;
 pub use workspace::{REVIEW, sample_workspace};

@@ -1,7 +1,7 @@
 //! One test's own place: a directory, a mark on its processes, a store.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -121,12 +121,31 @@ impl Sandbox {
         self.start_with(&all)
     }
 
+    /// Starts the command in a terminal of so many columns and rows, with no other arguments than these.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[cfg(unix)]
+    pub fn start_in_terminal(&self, args: &[&str], columns: u16, rows: u16) -> crate::Terminal {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        let mut command = self.command(&args);
+        // The caller's, not the test's.
+        if !self.env.contains_key(OsStr::new("NO_COLOR")) {
+            command.env_remove("NO_COLOR");
+        }
+        crate::Terminal::start(command, columns, rows)
+    }
+
     fn start_with(&self, args: &[OsString]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    fn command(&self, args: &[OsString]) -> Command {
         let mut command = Command::new(binary());
         command.args(args).current_dir(self.path());
         isolate(&mut command);
         command.env(MARK, &self.mark).envs(&self.env);
-        Running::start(command)
+        command
     }
 
     /// Where [`calls`](Self::calls) looks; to be given to `--execution-log`.

@@ -36,7 +36,7 @@ impl Cli {
             Verb::Show(args) => args.json,
             Verb::State(StateVerb::Stats(args)) => args.json,
             Verb::State(StateVerb::Forks(args)) => args.json,
-            Verb::Graph(_) | Verb::Agent(_) => false,
+            Verb::Graph(_) | Verb::Top(_) | Verb::Agent(_) => false,
         }
     }
 }
@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Runs(RunsArgs),
     /// Explain one run: its steps and what happened
     Show(ShowArgs),
+    /// Watch breakers and runs live in the terminal, and operate them by keys
+    Top(TopArgs),
     /// Look into the store: what it holds, and what was kept apart
     #[command(subcommand)]
     State(StateVerb),
@@ -244,7 +246,7 @@ pub(crate) struct How {
 }
 
 /// Where runs are kept.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PlaceArgs {
     /// The directory for reports and, unless --state says otherwise, for the journals
     #[arg(long, value_name = "DIR", default_value = ".fusebox")]
@@ -295,6 +297,12 @@ pub(crate) struct ShowArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

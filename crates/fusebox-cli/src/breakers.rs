@@ -107,7 +107,6 @@ fn row(agent: &AgentHealth) -> [String; 7] {
     ]
 }
 
-/// Every engine that has the agent does it: to whoever operates, the agent is one.
 async fn operate(
     agent: &str,
     action: Action,
@@ -115,6 +114,27 @@ async fn operate(
     place: &PlaceArgs,
     json: bool,
 ) -> Result<ExitCode, Failure> {
+    let done = tell(agent, action, &by, place).await?;
+    if json {
+        output::document(&json!({ "agent": agent, "action": action, "processes": done }));
+    } else {
+        let processes: Vec<String> = done.iter().map(u32::to_string).collect();
+        output::say(&format!(
+            "{action} {agent}: done in process {}",
+            processes.join(", ")
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every engine that has the agent does it: to whoever operates, the agent is one. Answers with their processes, of
+/// which there is at least one.
+pub(crate) async fn tell(
+    agent: &str,
+    action: Action,
+    by: &By,
+    place: &PlaceArgs,
+) -> Result<Vec<u32>, Failure> {
     let clients: Vec<Client> = engines_of(place)?.await;
     let (mut done, mut refused) = (Vec::new(), None);
     for client in &clients {
@@ -137,16 +157,7 @@ async fn operate(
         };
         return Err(Failure::misuse(refused.unwrap_or_else(none)));
     }
-    if json {
-        output::document(&json!({ "agent": agent, "action": action, "processes": done }));
-    } else {
-        let processes: Vec<String> = done.iter().map(u32::to_string).collect();
-        output::say(&format!(
-            "{action} {agent}: done in process {}",
-            processes.join(", ")
-        ));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(done)
 }
 
 fn engines_of(place: &PlaceArgs) -> Result<impl Future<Output = Vec<Client>>, Failure> {

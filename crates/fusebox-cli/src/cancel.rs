@@ -1,44 +1,78 @@
 //! `fusebox cancel`.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use fusebox::orchestrator::control::{ControlError, Request, find};
-use fusebox::orchestrator::{CancelError, cancel as cancel_stored};
+use fusebox::orchestrator::{By, CancelError, cancel as cancel_stored};
+use fusebox::{RunId, RunStatus};
 use serde_json::json;
 
-use crate::args::CancelArgs;
+use crate::args::{CancelArgs, PlaceArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::place::{Place, no_such_run};
 
 pub(crate) async fn cancel(args: &CancelArgs) -> Result<ExitCode, Failure> {
     let place = Place::look(&args.place).await?;
-    let by = args.by.by();
+    let stopped = stop(&args.run, &args.by.by(), &place, &args.place).await?;
+    tell(args, stopped.status(), &stopped.to_string());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a run was stopped.
+pub(crate) enum Stopped {
+    /// The engine that works on it was told to.
+    Told { run: RunId, pid: u32 },
+    /// Nobody worked on it: its journal says so now.
+    Stored { run: RunId, status: RunStatus },
+}
+
+impl Stopped {
+    fn status(&self) -> String {
+        match self {
+            Self::Told { .. } => "stopping".to_owned(),
+            Self::Stored { status, .. } => status.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told { run, pid } => write!(f, "process {pid} was told to stop {run}"),
+            Self::Stored { run, status } => write!(f, "{run} {status}"),
+        }
+    }
+}
+
+/// Stops a run where it is worked on, or in the store.
+pub(crate) async fn stop(
+    run: &RunId,
+    by: &By,
+    place: &Place,
+    args: &PlaceArgs,
+) -> Result<Stopped, Failure> {
     let request = Request::Cancel {
-        run: args.run.to_string(),
+        run: run.to_string(),
         by: by.clone(),
     };
     // The engine that works on it, if one does.
     for client in find(&place.engines()).await {
         match client.tell(&request).await {
             Ok(()) => {
-                let pid = client.engine().pid;
-                tell(
-                    args,
-                    "stopping",
-                    &format!("process {pid} was told to stop {}", args.run),
-                );
-                return Ok(ExitCode::SUCCESS);
+                let (run, pid) = (run.clone(), client.engine().pid);
+                return Ok(Stopped::Told { run, pid });
             }
             // Another one's run, or an engine that has just ended.
             Err(ControlError::Refused(_) | ControlError::Gone(_)) => {}
             Err(error) => return Err(Failure::environment(error.into())),
         }
     }
-    let ended = cancel_stored(Arc::clone(&place.store), &args.run, &by).await;
+    let ended = cancel_stored(Arc::clone(&place.store), run, by).await;
     let head = ended.map_err(|error| match error {
-        CancelError::NotFound(run) => no_such_run(&run, &args.place),
+        CancelError::NotFound(run) => no_such_run(&run, args),
         CancelError::Held(_) => Failure::misuse(format!(
             "{error}, by a process that does not listen in {}; stop it there",
             place.engines().display()
@@ -46,15 +80,13 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<ExitCode, Failure> {
         CancelError::Over { .. } => Failure::Misuse(error.into()),
         other => Failure::environment(other.into()),
     })?;
-    tell(
-        args,
-        &head.status.to_string(),
-        &format!("{} {}", args.run, head.status),
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(Stopped::Stored {
+        run: run.clone(),
+        status: head.status,
+    })
 }
 
-fn tell(args: &CancelArgs, status: &str, text: &str) {
+fn tell(args: &CancelArgs, status: String, text: &str) {
     if args.json {
         output::document(&json!({ "run": args.run.as_str(), "status": status }));
     } else {

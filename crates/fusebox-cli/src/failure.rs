@@ -28,6 +28,14 @@ impl Failure {
         Self::Environment(error)
     }
 
+    /// In one line.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::File(errors) => errors.to_string(),
+            Self::Misuse(error) | Self::Environment(error) => chain(error),
+        }
+    }
+
     /// Says it on stderr, or as a JSON document on stdout, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {

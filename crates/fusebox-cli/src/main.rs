@@ -26,6 +26,7 @@ mod state;
 mod store_log;
 mod store_loss;
 mod summary;
+mod top;
 mod typed;
 mod who;
 
@@ -62,6 +63,7 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Graph(args) => check::graph(&args),
         Verb::Runs(args) => inspect::runs(&args).await,
         Verb::Show(args) => inspect::show(&args).await,
+        Verb::Top(args) => top::top(args).await,
         Verb::State(StateVerb::Stats(args)) => state::stats(&args).await,
         Verb::State(StateVerb::Forks(args)) => state::forks(&args).await,
         Verb::Agent(args) => invoke::invoke(&args).await,

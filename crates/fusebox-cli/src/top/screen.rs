@@ -1,0 +1,126 @@
+//! The terminal, and that it is given back whatever happens.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::model::Model;
+use super::view;
+
+/// How long the keyboard's thread outlives the screen at most.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The terminal as it is drawn on. Dropping it gives the terminal back, and so does a panic, of any thread, before
+/// its message is printed.
+pub(super) struct Screen {
+    terminal: DefaultTerminal,
+    inputs: Receiver<Input>,
+    over: Arc<AtomicBool>,
+}
+
+pub(super) enum Input {
+    Key(KeyEvent),
+    Resized,
+}
+
+impl Screen {
+    pub(super) fn enter() -> io::Result<Self> {
+        let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
+        let over = Arc::new(AtomicBool::new(false));
+        let inputs = listen(Arc::clone(&over));
+        Ok(Self {
+            terminal,
+            inputs,
+            over,
+        })
+    }
+
+    pub(super) fn draw(&mut self, model: &Model) -> io::Result<()> {
+        self.terminal.draw(|frame| view::draw(frame, model))?;
+        Ok(())
+    }
+
+    /// The next key or the like; `None` once there can be no more.
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn input(&mut self) -> Option<Input> {
+        self.inputs.recv().await
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        ratatui::restore();
+    }
+}
+
+/// Keys are read by a thread: there is no other way to wait for them that every terminal knows.
+fn listen(over: Arc<AtomicBool>) -> Receiver<Input> {
+    let (sender, receiver) = channel(64);
+    std::thread::spawn(move || {
+        while !over.load(Ordering::Relaxed) {
+            let input = match event::poll(POLL).and_then(|is_there| {
+                if is_there {
+                    event::read().map(Some)
+                } else {
+                    Ok(None)
+                }
+            }) {
+                Ok(Some(Event::Key(key))) if key.kind != KeyEventKind::Release => Input::Key(key),
+                Ok(Some(Event::Resize(..))) => Input::Resized,
+                Ok(_) => continue,
+                Err(_) => return,
+            };
+            if sender.blocking_send(input).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Being told to end. Ctrl+C is a key here, since the terminal hands every key over.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 3],
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn new() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            signals: [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+            ],
+        })
+    }
+
+    #[cfg(unix)]
+    pub(super) async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn new() -> anyhow::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
