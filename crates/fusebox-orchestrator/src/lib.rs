@@ -112,7 +112,7 @@ pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
 pub use status::{RunStatus, StepStatus};
 pub use workflow::{
-    Approval, Condition, DEFAULT_OBJECTIVE, Enter, Exhausted, Feed, Inner, Join, Map,
+    Approval, Condition, DEFAULT_OBJECTIVE, Drawing, Enter, Exhausted, Feed, Inner, Join, Map,
     OnUnavailable, PortError, Predicate, Repeat, Step, Test, Work, Workflow, WorkflowBuilder,
     WorkflowError,
 };

@@ -20,6 +20,7 @@ pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
 use self::graph::Graph;
 #[cfg(feature = "file")]
+pub use self::draw::Drawing;
 pub(crate) use self::inner::MAX_DEPTH;
 pub use self::inner::{Enter, Feed, Inner};
 pub use self::join::Join;

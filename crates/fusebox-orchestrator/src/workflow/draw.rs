@@ -3,10 +3,13 @@
 mod dot;
 mod layout;
 mod mermaid;
+mod state;
 mod svg;
 
 use std::collections::BTreeMap;
 
+pub use self::state::Drawing;
+use self::state::Mark;
 use super::{Join, Repeat, Step, Work, Workflow};
 
 impl Workflow {
@@ -47,6 +50,8 @@ struct Node {
     conditions: Vec<String>,
     shape: Shape,
     cluster: Option<usize>,
+    /// How it stands, where a run is drawn.
+    mark: Option<Mark>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +156,7 @@ impl Node {
             conditions: conditions.flat_map(|text| lines(&text)).collect(),
             shape,
             cluster,
+            mark: None,
         }
     }
 }

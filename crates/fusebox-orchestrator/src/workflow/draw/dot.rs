@@ -38,10 +38,14 @@ fn draw_inside(picture: &Picture<'_>, cluster: Option<usize>, depth: usize, text
             Shape::Decision => ", shape=diamond, style=solid",
             Shape::Point => ", shape=oval",
         };
-        let lines = [&node.name].into_iter().chain(&node.lines);
+        let marked = node.mark.iter().flat_map(|mark| mark.lines());
+        let lines = [&node.name].into_iter().chain(&node.lines).chain(marked);
+        let border = node.mark.as_ref().map_or_else(String::new, |mark| {
+            format!(", color=\"{}\", penwidth=2", mark.tone.colour())
+        });
         let label: Vec<String> = lines.map(|line| escaped(line)).collect();
         let label = label.join("\\n");
-        let _ = writeln!(text, "{margin}s{index} [label=\"{label}\"{shape}];");
+        let _ = writeln!(text, "{margin}s{index} [label=\"{label}\"{shape}{border}];");
     }
     for (index, inside) in picture.clusters_in(cluster) {
         let _ = writeln!(text, "{margin}subgraph cluster_{index} {{");

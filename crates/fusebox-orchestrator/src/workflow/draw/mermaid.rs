@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::state::Tone;
 use super::{Node, Picture, Shape};
 
 pub(super) fn draw(picture: &Picture<'_>) -> String {
@@ -14,7 +15,22 @@ pub(super) fn draw(picture: &Picture<'_>) -> String {
             condition.map_or_else(String::new, |text| format!("|\"{}\"|", escaped(text)));
         let _ = writeln!(text, "    s{} {arrow}{condition} s{}", edge.from, edge.to);
     }
+    classes(picture, &mut text);
     text
+}
+
+/// Borders that repeat how the steps of a run stand.
+fn classes(picture: &Picture<'_>, text: &mut String) {
+    for tone in Tone::ALL {
+        let nodes = picture.nodes.iter().enumerate();
+        let own = nodes.filter(|(_, node)| node.mark.as_ref().is_some_and(|it| it.tone == tone));
+        let own: Vec<String> = own.map(|(index, _)| format!("s{index}")).collect();
+        if !own.is_empty() {
+            let (class, colour) = (tone.class(), tone.colour());
+            let _ = writeln!(text, "    classDef {class} stroke:{colour},stroke-width:2px");
+            let _ = writeln!(text, "    class {} {class}", own.join(","));
+        }
+    }
 }
 
 fn draw_inside(picture: &Picture<'_>, cluster: Option<usize>, depth: usize, text: &mut String) {
@@ -40,6 +56,9 @@ fn shape(node: &Node) -> String {
         let first = line.starts_with('(') && label == escaped(&node.name);
         let between = if first { " " } else { "<br/>" };
         let _ = write!(label, "{between}{}", escaped(line));
+    }
+    for line in node.mark.iter().flat_map(|mark| mark.lines()) {
+        let _ = write!(label, "<br/>{}", escaped(line));
     }
     match node.shape {
         Shape::Decision => format!("{{\"{label}\"}}"),

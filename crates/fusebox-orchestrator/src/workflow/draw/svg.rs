@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::layout::{Item, Layout, place};
+use super::state::Mark;
 use super::{Node, Picture, Shape};
 
 const FONT: f64 = 12.0;
@@ -26,6 +27,11 @@ const STYLE: &str = "\
 .optional{stroke-dasharray:5 4}\
 text{font-size:12px;font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#52606d}\
 text.name{fill:#1f2933;font-weight:bold}\
+.busy .box{stroke:#2b6cb0;stroke-width:2}\
+.good .box{stroke:#2f855a;stroke-width:2}\
+.worse .box,.worse .ask{stroke:#b7791f;stroke-width:2}\
+.bad .box,.bad .ask{stroke:#c53030;stroke-width:2.5}\
+.away .box,.away .ask{stroke:#6b46c1;stroke-width:2;stroke-dasharray:4 3}\
 @media(prefers-color-scheme:dark){\
 .ground{fill:#161b22}\
 .box{fill:#27313d;stroke:#52606d}\
@@ -33,6 +39,11 @@ text.name{fill:#1f2933;font-weight:bold}\
 .inside{fill:#1d242d;stroke:#52606d}\
 text{fill:#9aa5b1}\
 text.name{fill:#e4e7eb}\
+.busy .box{stroke:#63b3ed}\
+.good .box{stroke:#68d391}\
+.worse .box,.worse .ask{stroke:#f6ad55}\
+.bad .box,.bad .ask{stroke:#fc8181}\
+.away .box,.away .ask{stroke:#b794f4}\
 }";
 
 pub(super) fn draw(picture: &Picture<'_>) -> String {
@@ -201,7 +212,8 @@ impl<'a> Level<'a> {
 
 fn texts(node: &Node) -> Vec<String> {
     let lines = [&node.name].into_iter().chain(&node.lines);
-    lines.chain(&node.conditions).cloned().collect()
+    let marked = node.mark.iter().flat_map(|mark| mark.lines());
+    lines.chain(&node.conditions).chain(marked).cloned().collect()
 }
 
 fn size(node: &Node) -> Item {
@@ -232,7 +244,17 @@ fn size(node: &Node) -> Item {
 
 fn draw_node(node: &Node, (left, top): (f64, f64), item: Item, text: &mut String) {
     let (width, height) = (item.width, item.height);
-    let _ = write!(text, "<g transform=\"translate({left:.1} {top:.1})\">");
+    let class = node.mark.as_ref().map_or_else(String::new, |mark| {
+        format!(" class=\"{}\"", mark.tone.class())
+    });
+    let _ = write!(
+        text,
+        "<g{class} transform=\"translate({left:.1} {top:.1})\">"
+    );
+    let why = node.mark.as_ref().and_then(|mark| whole(node, mark));
+    if let Some(why) = why.filter(|_| node.shape != Shape::Point) {
+        let _ = write!(text, "<title>{}</title>", escaped(&why));
+    }
     let mut indent = PADDING;
     match node.shape {
         Shape::Point => {
@@ -271,6 +293,12 @@ fn draw_node(node: &Node, (left, top): (f64, f64), item: Item, text: &mut String
     }
     draw_lines(&texts(node), (indent, PADDING - 2.0 + LINE * 0.5), text);
     text.push_str("</g>\n");
+}
+
+/// How it stands and why, where that was said.
+fn whole(node: &Node, mark: &Mark) -> Option<String> {
+    let why = mark.why.as_ref()?;
+    Some(format!("{}: {}: {why}", node.name, mark.line))
 }
 
 /// Lines of text, the first as a name, from the middle of the first on.
