@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::approval::Approval;
 pub use self::condition::{Condition, Predicate, Test};
+pub use self::draw::Drawing;
 use self::graph::Graph;
 #[cfg(feature = "file")]
-pub use self::draw::Drawing;
 pub(crate) use self::inner::MAX_DEPTH;
 pub use self::inner::{Enter, Feed, Inner};
 pub use self::join::Join;
