@@ -97,13 +97,15 @@ impl Sandbox {
     /// It cannot be started.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut all: Vec<_> = args.iter().map(OsString::from).collect();
-        // The other verbs have no state.
-        if matches!(
+        // The other verbs have no state, and a graph has one only where a run is drawn.
+        let is_of_run = args.contains(&"--run");
+        let has_state = matches!(
             args.first(),
             Some(
                 &("run" | "resume" | "approve" | "cancel" | "breakers" | "show" | "runs" | "state")
             )
-        ) {
+        );
+        if has_state || is_of_run {
             all.extend(["--state-dir".into(), self.state_dir().into()]);
             if let Some(url) = &self.state {
                 all.extend(["--state".into(), url.into()]);

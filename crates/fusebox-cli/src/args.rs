@@ -55,7 +55,7 @@ pub(crate) enum Verb {
     Breakers(BreakersArgs),
     /// Check a workflow file without running it
     Check(CheckArgs),
-    /// Draw a workflow file
+    /// Draw a workflow file, or a run with its states
     Graph(GraphArgs),
     /// List the runs in the store
     Runs(RunsArgs),
@@ -267,11 +267,17 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// The workflow file
-    pub(crate) file: PathBuf,
+    /// The workflow file; with --run it may be left out
+    #[arg(required_unless_present = "run")]
+    pub(crate) file: Option<PathBuf>,
+    /// Draw how the steps and breakers of this run stand, live where it is worked on
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<RunId>,
     /// As a Mermaid flow chart, in the language of Graphviz, or as an image
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Mermaid)]
     pub(crate) format: GraphFormat,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -294,6 +300,9 @@ pub(crate) struct RunsArgs {
 pub(crate) struct ShowArgs {
     /// The run, as `fusebox runs` lists it
     pub(crate) run: RunId,
+    /// Write a page of its own instead, with graph and timeline, to FILE [default: RUN.html; `-`: standard output]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
+    pub(crate) html: Option<Option<PathBuf>>,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,10 +1,10 @@
-//! `fusebox check` and `fusebox graph`.
+//! `fusebox check`.
 
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::{CheckArgs, GraphArgs, GraphFormat};
+use crate::args::CheckArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::source::Source;
@@ -34,16 +34,5 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(crate) fn graph(args: &GraphArgs) -> Result<ExitCode, Failure> {
-    let file = Source::read(&args.file)?.parse()?;
-    let picture = match args.format {
-        GraphFormat::Mermaid => file.workflow.to_mermaid(),
-        GraphFormat::Dot => file.workflow.to_dot(),
-        GraphFormat::Svg => file.workflow.to_svg(),
-    };
-    output::say(picture.trim_end());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,18 +1,25 @@
 //! `fusebox runs` and `fusebox show`.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use fusebox::orchestrator::file::WorkflowFile;
-use fusebox::orchestrator::{EventRecord, list_runs, load_events, load_run};
+use fusebox::orchestrator::{
+    EventRecord, RunRecord, list_runs, load_events, load_output, load_run,
+};
 use fusebox::{RunId, RunReport, RunStatus};
 use serde_json::json;
 
 use crate::args::{RunsArgs, ShowArgs};
 use crate::failure::Failure;
+use crate::graph::add_live;
 use crate::output;
 use crate::place::{Place, no_such_run};
 use crate::progress::describe;
+use crate::run_page::Content;
 use crate::source::Source;
 use crate::summary::{Document, conclusion, durability, step_table, table};
 
@@ -47,7 +54,11 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let record = load_run(&*place.store, &args.run).await?;
     let record = record.ok_or_else(|| no_such_run(&args.run, &args.place))?;
     let events = load_events(&*place.store, &args.run).await?;
-    let report = RunReport::from_record(&record);
+    let mut report = RunReport::from_record(&record);
+    if let Some(to) = &args.html {
+        add_live(&mut report, &place.engines()).await;
+        return show_page(to.as_deref(), &report, &record, &events, &place).await;
+    }
     let file = serde_json::from_value::<Source>(record.attachment)
         .ok()
         .map(|source| source.parse())
@@ -73,6 +84,45 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
         }
     }
     conclusion(&report, &Place::flags(&args.place));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the run as a page.
+async fn show_page(
+    to: Option<&Path>,
+    report: &RunReport,
+    record: &RunRecord,
+    events: &[EventRecord],
+    place: &Place,
+) -> Result<ExitCode, Failure> {
+    let run: RunId =
+        (record.head.run.parse()).map_err(|error| Failure::misuse(format!("{error}")))?;
+    let mut outputs = BTreeMap::new();
+    for step in report.steps.iter().filter(|step| step.status.has_output()) {
+        let output = load_output(&*place.store, &run, &step.name).await?;
+        outputs.extend(output.map(|output| (step.name.clone(), output)));
+    }
+    let content = Content {
+        record,
+        report,
+        events,
+        outputs: &outputs,
+    };
+    let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    let page = content.page(u64::try_from(now).unwrap_or(u64::MAX));
+    let own = || PathBuf::from(format!("{run}.html"));
+    let path = to.map_or_else(own, Path::to_owned);
+    if path == Path::new("-") {
+        output::say(page.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let written = std::fs::write(&path, page);
+    let written = written.with_context(|| {
+        let path = path.display();
+        format!("{path} could not be written; give another file behind --html")
+    });
+    written.map_err(Failure::environment)?;
+    output::say(&format!("page: {}", path.display()));
     Ok(ExitCode::SUCCESS)
 }
 

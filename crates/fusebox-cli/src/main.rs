@@ -12,6 +12,7 @@ mod endpoints;
 mod execute;
 mod execution_log;
 mod failure;
+mod graph;
 mod inspect;
 mod invoke;
 mod journals;
@@ -21,6 +22,7 @@ mod output;
 mod place;
 mod progress;
 mod review;
+mod run_page;
 mod source;
 mod state;
 mod store_log;
@@ -60,7 +62,7 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Cancel(args) => cancel::cancel(&args).await,
         Verb::Breakers(args) => breakers::breakers(args).await,
         Verb::Check(args) => check::check(&args),
-        Verb::Graph(args) => check::graph(&args),
+        Verb::Graph(args) => graph::graph(&args).await,
         Verb::Runs(args) => inspect::runs(&args).await,
         Verb::Show(args) => inspect::show(&args).await,
         Verb::Top(args) => top::top(args).await,

@@ -9,5 +9,6 @@ mod last_good;
 mod maps;
 mod ports;
 mod repeats;
+mod states;
 mod support;
 mod sweep;

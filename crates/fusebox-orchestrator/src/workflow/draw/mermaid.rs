@@ -27,7 +27,10 @@ fn classes(picture: &Picture<'_>, text: &mut String) {
         let own: Vec<String> = own.map(|(index, _)| format!("s{index}")).collect();
         if !own.is_empty() {
             let (class, colour) = (tone.class(), tone.colour());
-            let _ = writeln!(text, "    classDef {class} stroke:{colour},stroke-width:2px");
+            let _ = writeln!(
+                text,
+                "    classDef {class} stroke:{colour},stroke-width:2px"
+            );
             let _ = writeln!(text, "    class {} {class}", own.join(","));
         }
     }

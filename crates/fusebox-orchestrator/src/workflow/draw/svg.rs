@@ -213,7 +213,11 @@ impl<'a> Level<'a> {
 fn texts(node: &Node) -> Vec<String> {
     let lines = [&node.name].into_iter().chain(&node.lines);
     let marked = node.mark.iter().flat_map(|mark| mark.lines());
-    lines.chain(&node.conditions).chain(marked).cloned().collect()
+    lines
+        .chain(&node.conditions)
+        .chain(marked)
+        .cloned()
+        .collect()
 }
 
 fn size(node: &Node) -> Item {
