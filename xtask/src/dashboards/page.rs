@@ -45,8 +45,7 @@ through a queue. `cargo xtask bench observed` calls a breaker that is read every
 beside one that nobody looks at: closed 1.00 times, open 1.00 times, and where every call opens and closes it 1.13 times \
 the price (two cores that were busy otherwise; trust the ratio, not the machine).
 
-An engine that is followed takes 1.12 times as long for a run of six steps that do nothing, on a store in memory and on \
-one thread, counting included. A span that nobody collects costs the \
+A span that nobody collects costs the \
 check of one number, and without the feature `tracing` there is none.
 ";
 
