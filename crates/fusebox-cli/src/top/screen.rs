@@ -124,3 +124,41 @@ impl Signals {
         let _ = tokio::signal::ctrl_c().await;
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const COVER: &str = "\u{1b}[?1049h";
+    const UNCOVER: &str = "\u{1b}[?1049l";
+
+    /// Run in a terminal by the test below.
+    #[test]
+    #[ignore = "it panics, for another test to see"]
+    fn panics_on_a_screen() {
+        let _screen = Screen::enter().unwrap();
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_is_told_on_a_terminal_that_is_given_back() {
+        let tests = std::env::current_exe().unwrap();
+        let name = "top::screen::tests::panics_on_a_screen";
+        let run = format!("'{}' --exact {name} --ignored --nocapture", tests.display());
+        // `script`, of util-linux, gives it a terminal.
+        let output = Command::new("script")
+            .args(["-qec", &run, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("`script` is installed");
+        let written = String::from_utf8_lossy(&output.stdout);
+        let at = |text: &str| {
+            let at = written.find(text);
+            at.unwrap_or_else(|| panic!("{text:?} is missing in {written:?}"))
+        };
+        assert!(at(COVER) < at(UNCOVER), "{written:?}");
+        assert!(at(UNCOVER) < at("on purpose"), "{written:?}");
+    }
+}
