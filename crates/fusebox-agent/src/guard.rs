@@ -1,6 +1,7 @@
 //! An agent under a policy.
 
 mod answer;
+mod charged;
 mod checks;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 pub use answer::{Answer, GuardError};
 
+use self::charged::Charged;
 use self::checks::Checks;
 use crate::pulse::Pulse;
 use crate::{Agent, AgentClassify, AgentError, Context, ErrorKind, Reply, SchemaError, Task};
@@ -77,7 +79,9 @@ impl Guard {
     /// the output schema of the agent it stands in for as well as its own.
     ///
     /// The fallback is called once, outside the policy. It is not asked when the caller
-    /// cancelled, its deadline has passed, or a hook stopped the call.
+    /// cancelled, its deadline has passed, or a hook stopped the call. What it costs is charged to the
+    /// [budgets of the call](Context::with_budget); they can refuse one that estimates its costs, not
+    /// one that reports them afterwards or has none.
     #[must_use]
     pub fn with_fallback(mut self, agent: Arc<dyn Agent>) -> Self {
         let checks = Checks::of(agent.describe());
@@ -289,7 +293,7 @@ impl Guard {
         let deadline = earlier(limit, cx.deadline());
         let call = async {
             fallback.checks.input(&task)?;
-            let reply = call_once(&fallback.agent, task, cx, number, deadline).await?;
+            let reply = call_charged(&fallback.agent, task, cx, number, deadline).await?;
             fallback.checks.output(&reply)?;
             self.checks.output(&reply)?;
             Ok(reply)
@@ -337,6 +341,28 @@ async fn call_once(
         .next_take();
     // Not through the `Arc`, which is an agent too and boxes the call once more.
     (**agent).call(task, &cx).await
+}
+
+/// The same, charged to the budgets that came with the call; of the agent itself the policy sees to that.
+async fn call_charged(
+    agent: &Arc<dyn Agent>,
+    task: Task,
+    cx: &Context,
+    number: u32,
+    deadline: Option<Instant>,
+) -> Result<Reply, AgentError> {
+    if cx.budgets().is_empty() {
+        return call_once(agent, task, cx, number, deadline).await;
+    }
+    let charged = Charged::reserve(cx.budgets(), agent.estimate(&task))
+        .map_err(|error| AgentError::resource_exhausted(error.to_string()).may_have_run(false))?;
+    let cx = cx
+        .clone()
+        .without_budgets()
+        .with_meter(charged.meter().clone());
+    let result = call_once(agent, task, &cx, number, deadline).await;
+    charged.settle();
+    result
 }
 
 async fn cancelled(cx: &Context) -> AgentError {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use fusebox_agent::{
-    Agent, AgentError, Context, Description, ErrorKind, Guard, Piece, Reply, Task,
+    Agent, AgentError, Context, Description, ErrorKind, Guard, GuardError, Piece, Reply, Task,
 };
 use fusebox_breaker::{Breaker, Config};
 use fusebox_policy::{Budget, CallError, Limits, Meter, Policy, Retry, Spend};
@@ -126,4 +126,60 @@ async fn a_reader_that_goes_away_is_no_failure_of_the_agent() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Cancelled, 1));
     let counts = guard.breaker().counts();
     assert_eq!((counts.ignored, counts.failed), (1, 0));
+}
+
+/// Answers for the model, at a cost that it estimates at `estimate` and that is 7 tokens.
+struct StandIn {
+    description: Description,
+    estimate: Spend,
+}
+
+#[async_trait]
+impl Agent for StandIn {
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    async fn call(&self, _: Task, cx: &Context) -> Result<Reply, AgentError> {
+        cx.spend(Spend::tokens(7));
+        Ok(Reply::new("in its place"))
+    }
+
+    fn estimate(&self, _: &Task) -> Spend {
+        self.estimate
+    }
+}
+
+async fn asked_for_a_stand_in(estimate: Spend, run: &Budget) -> Result<Reply, GuardError> {
+    let stand_in = StandIn {
+        description: Description::new("stand-in", "test"),
+        estimate,
+    };
+    let guard = guard(&model(), &budget("empty", 0)).with_fallback(Arc::new(stand_in));
+    let cx = Context::new("run", "step").with_budget(run.clone());
+    let answer = guard.call(Task::default(), cx, &()).await;
+    answer.map(|answer| answer.reply)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_fallback_costs_is_charged_to_the_budgets_of_the_call() {
+    let run = budget("run", 100);
+    let reply = asked_for_a_stand_in(Spend::tokens(10), &run).await;
+    assert_eq!(reply.expect("it fits").output, "in its place");
+    assert_eq!(
+        (run.spent(), run.reserved()),
+        (Spend::tokens(7), Spend::ZERO)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_refuses_a_fallback_that_costs_too_much_but_not_one_that_may_be_free() {
+    let run = budget("run", 5);
+    let refused = asked_for_a_stand_in(Spend::tokens(10), &run).await;
+    let refused = refused.expect_err("it costs more than is left");
+    let fallback = refused.fallback_error().expect("it was to be asked");
+    assert_eq!(fallback.kind, ErrorKind::ResourceExhausted);
+    assert!(!refused.may_have_run() && run.spent() == Spend::ZERO);
+    assert!(asked_for_a_stand_in(Spend::LEAST, &run).await.is_ok());
+    assert_eq!(run.spent(), Spend::tokens(7));
 }

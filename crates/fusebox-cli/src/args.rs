@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fusebox::RunId;
-use fusebox::orchestrator::parse_durability;
+use fusebox::orchestrator::{Allowance, parse_durability};
 use fusebox::state::Durability;
 
 use crate::store_loss::OnStoreLoss;
@@ -240,6 +240,10 @@ pub(crate) struct How {
     /// Give the same to a program on its standard input: words, no shell; repeatable
     #[arg(long, value_name = "COMMAND")]
     pub(crate) notify_command: Vec<String>,
+    /// What all calls of the run may cost together, such as tokens=50000,dollars=2.5 [default: what the
+    /// file says; of a resumed run what it began with]
+    #[arg(long, value_name = "AMOUNTS", value_parser = parse_budget)]
+    pub(crate) budget: Option<Allowance>,
     /// How long to keep the journal of the run once it is over; one that waits is kept until resumed
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30d")]
     pub(crate) keep_finished: Duration,
@@ -352,6 +356,26 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     (!duration.is_zero())
         .then_some(duration)
         .ok_or_else(|| "it must be longer than zero".to_owned())
+}
+
+fn parse_budget(text: &str) -> Result<Allowance, String> {
+    let usage = "write it as tokens=NUMBER,dollars=NUMBER, or one of them";
+    let mut allowance = Allowance::new();
+    for part in text.split(',') {
+        let (name, amount) = part.split_once('=').ok_or(usage)?;
+        allowance = match name.trim() {
+            "tokens" => allowance.with_tokens(amount.trim().parse().map_err(|_| usage)?),
+            "dollars" => {
+                let dollars: f64 = amount.trim().parse().map_err(|_| usage)?;
+                if !(0.0..=1e6).contains(&dollars) {
+                    return Err("dollars go from 0 to a million".to_owned());
+                }
+                allowance.with_micro_dollars((dollars * 1e6).round() as u64)
+            }
+            _ => return Err(usage.to_owned()),
+        };
+    }
+    Ok(allowance)
 }
 
 fn parse_level(text: &str) -> Result<Durability, String> {

@@ -88,7 +88,11 @@ impl Job<'_> {
         let engine = self.engine(&place, &wrapping)?;
         let artifacts = place.make_artifacts(&self.id)?;
         let _listener = listen(&engine, &place);
-        let options = self.options(artifacts.clone());
+        let mut options = self.options(artifacts.clone());
+        if !resume {
+            // A resumed run goes on with what it has on record.
+            options.budget = options.budget.or(self.file.budget);
+        }
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel());
         let metrics = self.metrics(&engine);
@@ -152,6 +156,9 @@ impl Job<'_> {
         if let Some(minimum) = self.how.min_durability {
             builder = builder.min_durability(minimum);
         }
+        for (tenant, budget) in &self.file.tenants {
+            builder = builder.tenant_budget(tenant, *budget);
+        }
         for pool in &self.file.pools {
             builder = builder.pool(pool.bulkhead());
         }
@@ -206,6 +213,7 @@ impl Job<'_> {
         options.attachment = serde_json::to_value(&self.source).expect("a source is plain data");
         options.objective = self.how.objective;
         options.tenant.clone_from(&self.how.tenant);
+        options.budget = self.how.budget;
         options.wait = !self.how.no_wait;
         options.artifacts = Some(artifacts);
         options

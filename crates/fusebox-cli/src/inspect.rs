@@ -21,7 +21,7 @@ use crate::place::{Place, no_such_run};
 use crate::progress::describe;
 use crate::run_page::Content;
 use crate::source::Source;
-use crate::summary::{Document, conclusion, durability, step_table, table};
+use crate::summary::{Document, conclusion, durability, spending, step_table, table};
 
 pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
     let place = Place::look(&args.place).await?;
@@ -75,6 +75,9 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     }
     output::say(&step_table(&report.steps, file.as_ref(), "executions"));
     output::say(&durability(&report));
+    if let Some(spent) = &report.spending {
+        output::say(&spending(spent));
+    }
     output::say("what happened:");
     let begin = events.first().map_or(0, |event| event.at_ms);
     for event in &events {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use fusebox::orchestrator::file::WorkflowFile;
-use fusebox::orchestrator::{RtoVerdict, StepReport, StepStatus};
+use fusebox::orchestrator::{RtoVerdict, Spending, StepReport, StepStatus};
 use fusebox::{RunReport, RunStatus};
 use serde::Serialize;
 
@@ -59,6 +59,9 @@ pub(crate) fn print_report(document: &Document, spec: &WorkflowFile, flags: &str
     if was_away || report.min_durability.is_some() {
         output::say(&durability(report));
     }
+    if let Some(spent) = &report.spending {
+        output::say(&spending(spent));
+    }
     conclusion(report, flags);
     for file in &document.reports {
         output::say(&format!("report: {}", shown(file).display()));
@@ -66,6 +69,31 @@ pub(crate) fn print_report(document: &Document, spec: &WorkflowFile, flags: &str
     for remark in document.store.iter().flat_map(|store| store.remarks(flags)) {
         output::say(&remark);
     }
+}
+
+/// What it has spent of its budget.
+pub(crate) fn spending(spending: &Spending) -> String {
+    let of = |limit: Option<String>| limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let (spent, budget) = (spending.spent, spending.budget);
+    let tokens = of(budget.tokens.map(|tokens| tokens.to_string()));
+    let money = of(budget.micro_dollars.map(dollars));
+    let in_flight = spending.in_flight;
+    let calls = if in_flight.tokens + in_flight.micro_dollars == 0 {
+        String::new()
+    } else {
+        format!(", {} tokens and {} in flight", in_flight.tokens, dollars(in_flight.micro_dollars))
+    };
+    format!(
+        "spent: {}{tokens} tokens, {}{money}{calls}",
+        spent.tokens,
+        dollars(spent.micro_dollars)
+    )
+}
+
+/// To the cent, and further where cents do not show it.
+fn dollars(micro_dollars: u64) -> String {
+    let digits = if micro_dollars.is_multiple_of(10_000) { 2 } else { 6 };
+    format!("${:.digits$}", micro_dollars as f64 / 1e6)
 }
 
 /// What its commits survive.

@@ -36,6 +36,7 @@ use crate::retention::retire;
 use crate::run::{Run, Settings};
 use crate::run_id::RunId;
 use crate::shared::Shared;
+use crate::spending::Spending;
 use crate::status::RunStatus;
 use crate::time::{millis, now_ms};
 use crate::trace;
@@ -180,6 +181,9 @@ impl Engine {
         self.shared.store.expire(&id.partition(), None).await?;
         let mut head = record.head.clone();
         head.processes += 1;
+        if let Some(budget) = options.budget {
+            head.spending.get_or_insert_default().budget = budget;
+        }
         if let Some(minimum) = self.shared.min_durability {
             head.min_durability = Some(minimum.to_string());
         }
@@ -375,6 +379,7 @@ fn new_head(
         min_durability: minimum.map(|level| level.to_string()),
         durability: None,
         keep_ms: None,
+        spending: options.budget.map(Spending::of),
     }
 }
 

@@ -31,6 +31,8 @@ use self::locate::locate;
 pub use self::mcp::{McpReach, McpServerSpec, McpSpec};
 pub use self::pool::PoolSpec;
 use self::raw::RawFile;
+use crate::spending::Allowance;
+use crate::tenant::TenantBudget;
 use crate::workflow::{Step, Workflow};
 
 /// What a run may be given from outside.
@@ -79,6 +81,11 @@ pub struct WorkflowFile {
     pub agents: BTreeMap<String, AgentSpec>,
     /// The pools whose slots agents share.
     pub pools: Vec<PoolSpec>,
+    /// What a run may cost, for [`RunOptions::budget`](crate::RunOptions::budget). The outermost file's holds.
+    pub budget: Option<Allowance>,
+    /// What tenants may spend, by name, for
+    /// [`EngineBuilder::tenant_budget`](crate::EngineBuilder::tenant_budget). The outermost file's hold.
+    pub tenants: BTreeMap<String, TenantBudget>,
     /// What a run may be given.
     pub inputs: Vec<InputSpec>,
     /// Files a run leaves in its artifacts directory, the chief one first.
@@ -123,6 +130,8 @@ impl WorkflowFile {
         let (mut errors, mut elsewhere) = (Vec::new(), Vec::new());
         let mut agents = agents(&source, &raw, &mut errors);
         let mut pools = pool::read(&source, &raw, &mut errors);
+        let run_budget = budget::of_run(&source, &raw, &mut errors);
+        let tenants = budget::of_tenants(&source, &raw, &mut errors);
         let mut reports = raw.workflow.reports.clone();
         let (mut workflows, mut inner) = (BTreeMap::new(), BTreeMap::new());
         for step in &raw.step {
@@ -171,6 +180,8 @@ impl WorkflowFile {
             workflow,
             agents,
             pools,
+            budget: run_budget,
+            tenants,
             inputs,
             reports,
             description: raw.workflow.description.clone(),

@@ -87,7 +87,9 @@ mod retention;
 mod run;
 mod run_id;
 mod shared;
+mod spending;
 mod status;
+mod tenant;
 mod time;
 mod trace;
 mod workflow;
@@ -110,7 +112,9 @@ pub use report::{RunReport, StepReport};
 pub use resilience::Resilience;
 pub use retention::{DEFAULT_RETENTION, retire_ended};
 pub use run_id::{BadRunId, RunId};
+pub use spending::{Allowance, Amount, Spending};
 pub use status::{RunStatus, StepStatus};
+pub use tenant::{Period, TenantBudget, TenantSpending, tenant_spending};
 pub use workflow::{
     Approval, Condition, DEFAULT_OBJECTIVE, Drawing, Enter, Exhausted, Feed, Inner, Join, Map,
     OnUnavailable, PortError, Predicate, Repeat, Step, Test, Work, Workflow, WorkflowBuilder,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::EventKind;
 use crate::ledger::RtoEntry;
 use crate::run_id::{PARTITION_PREFIX, RunId};
+use crate::spending::Spending;
 use crate::status::{RunStatus, StepStatus};
 use crate::workflow::Workflow;
 
@@ -60,6 +61,9 @@ pub struct RunHead {
     /// How long the journal is kept from the last commit on, in milliseconds; only once the run is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_ms: Option<u64>,
+    /// What it has spent of its budget, as of the last commit; where it or its tenant has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
 }
 
 /// What the journal knows of one step.

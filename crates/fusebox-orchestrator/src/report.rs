@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::RtoEntry;
 use crate::record::RunRecord;
+use crate::spending::Spending;
 use crate::status::{RunStatus, StepStatus};
 
 /// How a run stands, step by step.
@@ -32,6 +33,9 @@ pub struct RunReport {
     pub durability: Option<String>,
     /// The level below which a commit does not count as acknowledged, where one was asked for.
     pub min_durability: Option<String>,
+    /// What it has spent of its budget, over all processes; where it or its tenant has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spending: Option<Spending>,
     /// Its steps in topological order.
     pub steps: Vec<StepReport>,
 }
@@ -100,6 +104,7 @@ impl RunReport {
             processes: record.head.processes,
             durability: record.head.durability.clone(),
             min_durability: record.head.min_durability.clone(),
+            spending: record.head.spending,
             steps: steps.collect(),
         }
     }

@@ -11,6 +11,7 @@ mod hand_out;
 mod inner;
 mod line;
 mod parts;
+mod purse;
 mod resume;
 mod route;
 mod stand_in;
@@ -29,9 +30,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::approval::stood_in;
-pub(crate) use self::call::{Answered, Refused};
+pub(crate) use self::call::{Answered, Refused, chain};
 pub(crate) use self::hand_out::Pace;
 use self::parts::Parts;
+use self::purse::Purse;
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
 use crate::journal::{Changes, Journal, JournalError};
@@ -161,6 +163,8 @@ pub(crate) struct Run {
     journal: Journal,
     settings: Settings,
     steps: BTreeMap<String, Live>,
+    /// Where it or its tenant has a budget.
+    purse: Option<Box<Purse>>,
     /// What the next commit writes.
     changes: Changes,
     /// Whether a step was settled, or waits, since the steps behind it were last looked at.
@@ -211,6 +215,7 @@ impl Run {
                 },
             );
         }
+        let purse = Purse::of(&shared, &id, &journal.head, &settings);
         let begun = Instant::now();
         let pulse = Pulse::new(settings.cancellation.clone());
         let (sender, messages) = mpsc::unbounded_channel();
@@ -231,6 +236,7 @@ impl Run {
             journal,
             settings,
             steps,
+            purse,
             begun,
             pulse: Arc::new(pulse),
             ledger,
@@ -378,6 +384,9 @@ impl Run {
     }
 
     fn ended(&mut self, call: &CallId, result: Result<Answered, Refused>) {
+        if let Some(purse) = &mut self.purse {
+            purse.ended(call);
+        }
         let attempts = match &result {
             Ok(answered) => answered.attempts,
             Err(refused) => refused.attempts,
@@ -610,6 +619,9 @@ impl Run {
     async fn flush(&mut self) -> Result<(), JournalError> {
         if self.changes.is_empty() {
             return Ok(());
+        }
+        if let Some(purse) = &self.purse {
+            self.journal.head.spending = Some(purse.spending());
         }
         let mut changes = std::mem::take(&mut self.changes);
         let good = self.good_outputs(&changes);

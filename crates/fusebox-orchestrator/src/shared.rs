@@ -15,6 +15,7 @@ use crate::live::LiveRuns;
 use crate::objectives::Objectives;
 use crate::recovery::Recovery;
 use crate::run::Pace;
+use crate::tenant::TenantBudget;
 
 /// What all runs of an engine share.
 pub(crate) struct Shared {
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) min_durability: Option<Durability>,
     pub(crate) runs: LiveRuns,
     pub(crate) commits: Arc<Commits>,
+    pub(crate) tenants: BTreeMap<String, TenantBudget>,
 }
 
 /// An agent behind its guard.

@@ -152,8 +152,17 @@ impl Budget {
                 left: shortage.left,
                 limit: shortage.limit,
                 retry_after: shortage.retry_after,
+                awaits_calls: shortage.awaits_calls,
             }),
         }
+    }
+
+    /// Counts what was spent before or elsewhere, whatever the limits say: the budget may be overdrawn by it.
+    pub fn charge(&self, amount: Spend) {
+        let mut ledger = self.ledger();
+        // Read under the lock: the ledger's time never goes back.
+        let now = self.now();
+        ledger.charge(amount, now);
     }
 
     fn now(&self) -> Duration {
@@ -243,7 +252,7 @@ impl fmt::Display for Resource {
 /// A budget has not enough left; nothing was called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[error("budget `{budget}` has {left} of {limit} {resource}{} left where {asked} are needed, {}", per(*window), next_try(*retry_after))]
+#[error("budget `{budget}` has {left} of {limit} {resource}{} left where {asked} are needed, {}", per(*window), next_try(*retry_after, *awaits_calls))]
 pub struct BudgetExceeded {
     /// The budget's name.
     pub budget: Arc<str>,
@@ -260,15 +269,26 @@ pub struct BudgetExceeded {
     /// When there will be enough, exactly, if nobody else asks and running calls cost what they reserved. `None` if time alone does not help: the whole budget is
     /// used up, or the call asks for more than fits into a window.
     pub retry_after: Option<Duration>,
+    /// Whether calls in flight have reserved what is missing: there is enough if they cost less than that. Only
+    /// of the limit of the whole budget; a window's `retry_after` comes sooner or later.
+    pub awaits_calls: bool,
+}
+
+impl BudgetExceeded {
+    /// Whether the same call may pass later without anybody raising a limit.
+    pub fn may_pass_later(&self) -> bool {
+        self.retry_after.is_some() || self.awaits_calls
+    }
 }
 
 fn per(window: Option<Duration>) -> String {
     window.map_or_else(String::new, |window| format!(" per {window:?}"))
 }
 
-fn next_try(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(
-        || "waiting does not help: raise the limit or ask for less".to_owned(),
-        |after| format!("next try in {after:?}"),
-    )
+fn next_try(retry_after: Option<Duration>, awaits_calls: bool) -> String {
+    match retry_after {
+        Some(after) => format!("next try in {after:?}"),
+        None if awaits_calls => "calls in flight have reserved the rest".to_owned(),
+        None => "waiting does not help: raise the limit or ask for less".to_owned(),
+    }
 }

@@ -68,7 +68,7 @@ pub struct Meter {
 
 #[derive(Debug, Default)]
 struct Reading {
-    total: Spend,
+    total: Option<Spend>,
     /// Recorded since the last attempt was settled; `None` if nothing was.
     recent: Option<Spend>,
 }
@@ -82,13 +82,19 @@ impl Meter {
     /// Adds to what the current attempt has cost.
     pub fn record(&self, spend: Spend) {
         let mut reading = self.reading();
-        reading.total = reading.total.saturating_add(spend);
+        let total = reading.total.unwrap_or_default();
+        reading.total = Some(total.saturating_add(spend));
         let recent = reading.recent.unwrap_or_default();
         reading.recent = Some(recent.saturating_add(spend));
     }
 
     /// Everything recorded.
     pub fn total(&self) -> Spend {
+        self.recorded().unwrap_or_default()
+    }
+
+    /// Everything recorded; `None` if nothing was, which is not the same as a cost of nothing.
+    pub fn recorded(&self) -> Option<Spend> {
         self.reading().total
     }
 

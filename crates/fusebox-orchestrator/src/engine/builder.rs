@@ -20,6 +20,7 @@ use crate::resilience::Resilience;
 use crate::retention::DEFAULT_RETENTION;
 use crate::run::Pace;
 use crate::shared::{Member, Shared};
+use crate::tenant::TenantBudget;
 use crate::trace;
 
 /// Events a listener may be behind before it loses the oldest.
@@ -71,6 +72,7 @@ pub struct EngineBuilder {
     recovery: Settings,
     pools: BTreeMap<String, Bulkhead>,
     stall_after: Duration,
+    tenants: BTreeMap<String, TenantBudget>,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -103,6 +105,7 @@ impl EngineBuilder {
             recovery: Settings::default(),
             pools: BTreeMap::new(),
             stall_after: Duration::from_secs(300),
+            tenants: BTreeMap::new(),
         }
     }
 
@@ -181,6 +184,19 @@ impl EngineBuilder {
     /// in [`Resilience::pool`]. Its queue lets tenants take turns, see [`RunOptions::tenant`](super::RunOptions).
     pub fn pool(mut self, pool: Bulkhead) -> Self {
         self.pools.insert(pool.name().to_string(), pool);
+        self
+    }
+
+    /// Limits what all runs of a tenant may cost together, those of other processes over the same store included. It
+    /// is kept in the store: each attempt is set aside there before it is made, two round trips, and settled after its
+    /// call, two more. So the limit is exceeded only by what calls cost beyond their estimates, however many processes
+    /// there are.
+    ///
+    /// While the store cannot be asked, nothing is called: the step waits like one whose agent is away. What a process
+    /// had set aside that died counts until its run is taken over, or the period is over. By default no tenant is
+    /// limited.
+    pub fn tenant_budget(mut self, tenant: impl Into<String>, budget: TenantBudget) -> Self {
+        self.tenants.insert(tenant.into(), budget);
         self
     }
 
@@ -267,6 +283,7 @@ impl EngineBuilder {
             min_durability: self.min_durability,
             runs: LiveRuns::new(self.stall_after),
             commits: Arc::default(),
+            tenants: self.tenants,
         };
         Ok(Engine {
             shared: Arc::new(shared),

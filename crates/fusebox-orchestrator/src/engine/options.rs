@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::run_id::RunId;
+use crate::spending::Allowance;
 
 /// How one run is to be run.
 #[derive(Debug, Clone)]
@@ -34,6 +35,11 @@ pub struct RunOptions {
     /// be shared by several runs. Defaults to one of its own: 10 retries or 2 per step, whichever is more, and one
     /// more for every five calls.
     pub retry_budget: Option<RetryBudget>,
+    /// What all its calls may cost together, over all processes that work on it; what was spent is on record. Each
+    /// attempt's [estimate](fusebox_agent::Agent::estimate) has to fit, and counts for what it really cost once it is
+    /// over. A step that does not fit fails, or takes its stand-in. Kept with the run; given to a resume, it takes the
+    /// place of the one before. Defaults to none.
+    pub budget: Option<Allowance>,
     /// Cancelling it stops the run; what is finished stays finished.
     pub cancellation: CancellationToken,
 }
@@ -50,6 +56,7 @@ impl Default for RunOptions {
             tenant: None,
             priority: Priority::NORMAL,
             retry_budget: None,
+            budget: None,
             cancellation: CancellationToken::new(),
         }
     }
@@ -67,6 +74,13 @@ impl RunOptions {
     #[must_use]
     pub fn with_input(mut self, input: Value) -> Self {
         self.input = input;
+        self
+    }
+
+    /// Limits what all its calls may cost together.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Allowance) -> Self {
+        self.budget = Some(budget);
         self
     }
 

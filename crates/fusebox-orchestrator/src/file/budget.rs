@@ -1,13 +1,67 @@
-//! What an agent may cost.
+//! What an agent, a run or a tenant may cost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fusebox_policy::Limits;
 
 use super::diagnostic::{FileError, Source};
-use super::raw::RawAgent;
+use super::raw::{RawAgent, RawAllowance, RawFile};
+use crate::spending::Allowance;
+use crate::tenant::TenantBudget;
 
 const HELP: &str = "such as budget = { window = \"1m\", tokens = 50000, total_dollars = 20 }";
+
+const ALLOWANCE_HELP: &str = "such as budget = { tokens = 50000, dollars = 2.5 }";
+
+/// What a run may cost, as the file or `--budget` says it.
+///
+/// # Errors
+/// What is wrong with the amounts.
+pub(super) fn allowance(tokens: Option<u64>, dollars: Option<f64>) -> Result<Allowance, &'static str> {
+    if tokens.is_none() && dollars.is_none() {
+        return Err("the budget limits nothing");
+    }
+    let mut allowance = Allowance::new();
+    allowance.tokens = tokens;
+    if let Some(dollars) = dollars {
+        let amount = micro_dollars(dollars);
+        let wrong = "an amount of money is a number of dollars from 0 to a million";
+        allowance.micro_dollars = Some(amount.ok_or(wrong)?);
+    }
+    Ok(allowance)
+}
+
+pub(super) fn of_run(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Option<Allowance> {
+    let given = raw.workflow.budget.as_ref()?;
+    let RawAllowance { tokens, dollars } = *given.get_ref();
+    let allowance = allowance(tokens, dollars);
+    allowance
+        .map_err(|message| errors.push(source.error(given.span(), message, ALLOWANCE_HELP)))
+        .ok()
+}
+
+pub(super) fn of_tenants(
+    source: &Source,
+    raw: &RawFile,
+    errors: &mut Vec<FileError>,
+) -> BTreeMap<String, TenantBudget> {
+    let mut budgets = BTreeMap::new();
+    for (tenant, given) in &raw.tenants {
+        let budget = given.budget.get_ref();
+        match allowance(budget.tokens, budget.dollars) {
+            Ok(allowance) => {
+                let budget = TenantBudget::new(allowance).per(budget.per);
+                budgets.insert(tenant.clone(), budget);
+            }
+            Err(message) => {
+                let help = "such as budget = { dollars = 50.0, per = \"month\" }";
+                errors.push(source.error(given.budget.span(), message, help));
+            }
+        }
+    }
+    budgets
+}
 
 /// Dollars as millionths of one; `None` if it is no number from 0 to a million.
 pub(super) fn micro_dollars(dollars: f64) -> Option<u64> {
@@ -60,6 +114,7 @@ pub(super) fn limits(source: &Source, raw: &RawAgent) -> Result<Option<Limits>, 
 mod tests {
     use super::*;
     use crate::file::WorkflowFile;
+    use crate::tenant::Period;
 
     fn read(budget: &str) -> Result<Option<Limits>, String> {
         let text = format!(
@@ -100,6 +155,44 @@ mod tests {
                 error.starts_with("f.toml:6:10: ") && error.contains(says),
                 "{error}"
             );
+        }
+    }
+
+    fn read_whole(head: &str, tail: &str) -> Result<WorkflowFile, String> {
+        let text = format!(
+            "[workflow]\nname = \"w\"\n{head}\n[agents.a]\nkind = \"command\"\ncommand = [\"true\"]\n{tail}\n[[step]]\nname = \"a\"\n"
+        );
+        WorkflowFile::parse("f.toml", &text).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn the_budgets_of_a_run_and_of_tenants_are_read() {
+        let file = read_whole(
+            "budget = { tokens = 7, dollars = 0.5 }",
+            "[tenants.acme]\nbudget = { dollars = 2, per = \"month\" }\n[tenants.\"a b\"]\nbudget = { tokens = 3 }",
+        );
+        let file = file.expect("it is good");
+        let allowance = Allowance::new();
+        let run = allowance.with_tokens(7).with_micro_dollars(500_000);
+        assert_eq!(file.budget, Some(run));
+        let acme = TenantBudget::new(allowance.with_micro_dollars(2_000_000));
+        assert_eq!(file.tenants["acme"], acme.per(Period::Month));
+        let other = TenantBudget::new(allowance.with_tokens(3));
+        assert_eq!(file.tenants["a b"], other);
+        assert_eq!(read_whole("", "").expect("it is good").budget, None);
+    }
+
+    #[test]
+    fn a_budget_of_a_run_or_tenant_that_makes_no_sense_is_pointed_at() {
+        for (head, tail, place, says) in [
+            ("budget = {}", "", "f.toml:3:10: ", "limits nothing"),
+            ("budget = { dollars = -1.0 }", "", "f.toml:3:10: ", "from 0 to a million"),
+            ("budget = { cents = 1 }", "", "f.toml:3:12: ", "unknown field"),
+            ("", "[tenants.t]\nbudget = { per = \"day\" }", "f.toml:8:10: ", "limits nothing"),
+            ("", "[tenants.t]\nbudget = { tokens = 1, per = \"week\" }", "f.toml:8:", "week"),
+        ] {
+            let error = read_whole(head, tail).expect_err(says);
+            assert!(error.starts_with(place) && error.contains(says), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::InputSpec;
+use crate::tenant::Period;
 use crate::workflow::{Exhausted, Join, OnUnavailable};
 
 #[derive(Debug, Deserialize)]
@@ -21,6 +22,8 @@ pub(super) struct RawFile {
     pub(super) agents: BTreeMap<Spanned<String>, Spanned<RawAgent>>,
     #[serde(default)]
     pub(super) pools: BTreeMap<Spanned<String>, RawPool>,
+    #[serde(default)]
+    pub(super) tenants: BTreeMap<String, RawTenant>,
     #[serde(default)]
     pub(super) mcp: BTreeMap<Spanned<String>, Spanned<RawMcpServer>>,
     #[serde(default)]
@@ -45,6 +48,7 @@ pub(super) struct RawWorkflow {
     pub(super) name: Spanned<String>,
     pub(super) description: Option<String>,
     pub(super) objective: Option<Spanned<Time>>,
+    pub(super) budget: Option<Spanned<RawAllowance>>,
     #[serde(default)]
     pub(super) outputs: Vec<Spanned<String>>,
     #[serde(default)]
@@ -172,6 +176,29 @@ pub(super) struct RawPool {
     pub(super) max_concurrent_calls: Spanned<usize>,
     pub(super) max_wait: Option<Spanned<Time>>,
     pub(super) max_queue: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenant {
+    pub(super) budget: Spanned<RawTenantBudget>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenantBudget {
+    pub(super) tokens: Option<u64>,
+    pub(super) dollars: Option<f64>,
+    #[serde(default)]
+    pub(super) per: Period,
+}
+
+/// What a whole run may cost.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAllowance {
+    pub(super) tokens: Option<u64>,
+    pub(super) dollars: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::call::{self, Refused, StepHooks};
 use super::hand_out::Calling;
+use super::purse::Admission;
 use super::{CallId, Run};
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
@@ -87,6 +88,22 @@ impl Run {
             };
             let live = self.live(name);
             let part = live.parts.next(step.work().width());
+            match self.admit(step, part) {
+                Admission::Granted => {}
+                Admission::Later(_) if in_flight || self.is_untouched(name) => {
+                    part.into_iter().for_each(|part| self.put_back(name, part));
+                    break;
+                }
+                Admission::Later(refused) | Admission::Never(refused) => {
+                    part.into_iter().for_each(|part| self.put_back(name, part));
+                    if in_flight {
+                        break;
+                    }
+                    self.tell_refusal(step, &refused);
+                    return self.unavailable(name, refused);
+                }
+            }
+            let live = self.live(name);
             let execution = live.count();
             live.due = None;
             live.begun.get_or_insert(now);
@@ -108,6 +125,15 @@ impl Run {
             let record = self.steps[name].record.clone();
             self.changes.steps.push(record);
         }
+    }
+
+    /// Whether a step can be left as it is until something else has ended.
+    fn is_untouched(&self, name: &str) -> bool {
+        self.steps[name].record.status == StepStatus::Pending
+    }
+
+    fn put_back(&mut self, name: &str, part: u32) {
+        self.live(name).parts.put_back(part);
     }
 
     /// Whether the agent's breaker lets only a probe through.
@@ -162,9 +188,15 @@ impl Run {
             breaker: self.member(step).breaker.clone(),
             timed_out: AtomicBool::new(false),
             queued: Mutex::default(),
+            tenant: self.purse.as_ref().and_then(|purse| purse.share(call)),
         };
         let span = StepSpan::open(&self.id, step.name(), call.part);
-        Box::pin(async move { span.around(call::call(task, context, &hooks)).await })
+        match hooks.tenant.clone() {
+            None => Box::pin(async move { span.around(call::call(task, context, &hooks)).await }),
+            Some(share) => {
+                Box::pin(async move { span.around(share.call(task, context, &hooks)).await })
+            }
+        }
     }
 
     fn context(&self, step: &Step, part: Option<u32>) -> Context {
@@ -188,6 +220,9 @@ impl Run {
                     },
                 );
             });
+        if let Some(purse) = &self.purse {
+            context = context.with_budget(purse.budget().clone());
+        }
         if let Some(directory) = self.artifacts_of(name) {
             context = context.with_artifacts(directory);
         }
@@ -210,7 +245,7 @@ impl Run {
 
     /// What a step's agent is given: the input of its workflow and the outputs along the step's edges, and of a
     /// call among several what makes it that one.
-    fn task_input(&self, step: &Step, part: Option<u32>) -> Value {
+    pub(super) fn task_input(&self, step: &Step, part: Option<u32>) -> Value {
         let mut upstream = serde_json::Map::new();
         let mut missing = serde_json::Map::new();
         for name in step.upstream() {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Message;
+use super::purse::TenantShare;
 use crate::event::EventKind;
 use crate::shared::Shared;
 use crate::time::millis;
@@ -52,6 +53,15 @@ impl Refused {
             retry_after: None,
             behind: false,
             by: None,
+        }
+    }
+
+    /// One that the run's budget has no room for; `may_pass_later` if calls in flight may leave enough.
+    pub(super) fn by_budget(reason: String, may_pass_later: bool) -> Self {
+        Self {
+            retryable: may_pass_later,
+            by: Some("budget"),
+            ..Self::for_good(reason, 0)
         }
     }
 
@@ -124,6 +134,7 @@ fn is_retryable(error: &GuardError) -> bool {
     match error.cause() {
         CallError::Failed { source, .. } => source.retryable,
         CallError::Stopped { .. } => false,
+        CallError::BudgetExceeded { source } => source.may_pass_later(),
         _ => true,
     }
 }
@@ -141,7 +152,7 @@ fn refused_by(error: &GuardError) -> Option<&'static str> {
 }
 
 /// An error and its causes on one line, outermost first.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
@@ -157,6 +168,8 @@ pub(super) struct StepHooks {
     pub(super) timed_out: AtomicBool,
     /// Since when the call queues for a slot, where it does.
     pub(super) queued: Mutex<Option<Instant>>,
+    /// Its claim on the budget of its tenant, where that has one.
+    pub(super) tenant: Option<TenantShare>,
 }
 
 impl StepHooks {
@@ -190,7 +203,11 @@ impl Hooks for StepHooks {
             .map_err(|_| Stop::new("the run has ended"))?;
         acknowledged
             .await
-            .map_err(|_| Stop::new("the attempt could not be recorded"))
+            .map_err(|_| Stop::new("the attempt could not be recorded"))?;
+        match &self.tenant {
+            Some(share) => share.again().await.map_err(Stop::new),
+            None => Ok(()),
+        }
     }
 
     fn event(&self, event: CallEvent) {

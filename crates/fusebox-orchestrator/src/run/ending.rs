@@ -15,6 +15,7 @@ use crate::time::{millis, now_ms, short};
 
 impl Run {
     pub(super) async fn finish(mut self, interrupted: Option<Interrupted>) -> RunReport {
+        let account = self.purse.as_mut().and_then(|purse| purse.close());
         let lost = match interrupted {
             Some(Interrupted::Journal(error)) => Some(error),
             Some(Interrupted::Cancelled) => {
@@ -51,6 +52,8 @@ impl Run {
                 duration_ms: millis(self.begun.elapsed()),
             };
             self.shared.events.of_run(&self.id, ended);
+        } else if let Some(account) = account {
+            account.close(ending.status.is_over()).await;
         }
         self.report(ending)
     }
@@ -253,6 +256,7 @@ impl Run {
             processes: self.journal.head.processes,
             durability: self.journal.durability.map(|level| level.to_string()),
             min_durability: self.journal.head.min_durability.clone(),
+            spending: self.purse.as_ref().map(|purse| purse.spending()),
             steps: steps.collect(),
         }
     }

@@ -15,6 +15,9 @@ impl Run {
     /// Takes over what another process left: outputs stay and so does what was decided, everything
     /// else is open again.
     pub(crate) async fn restore(&mut self, record: &RunRecord) -> Result<(), HistoryError> {
+        if let Some(purse) = &self.purse {
+            purse.restore().await?;
+        }
         let mut kept = Vec::new();
         for (name, known) in &record.steps {
             let Some(live) = self.steps.get_mut(name) else {

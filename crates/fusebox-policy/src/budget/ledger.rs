@@ -44,6 +44,7 @@ pub(super) struct Shortage {
     pub(super) left: u64,
     pub(super) limit: u64,
     pub(super) retry_after: Option<Duration>,
+    pub(super) awaits_calls: bool,
 }
 
 impl Ledger {
@@ -96,6 +97,13 @@ impl Ledger {
         self.take(excess(actual, entry.amount), now);
     }
 
+    /// Counts `amount` as spent now.
+    pub(super) fn charge(&mut self, amount: Spend, now: Duration) {
+        self.forget(now);
+        add(&mut self.spent, amount);
+        self.take(amount, now);
+    }
+
     fn take(&mut self, amount: Spend, now: Duration) -> u128 {
         let step = now.as_nanos() / self.step;
         match self.steps.back_mut() {
@@ -144,10 +152,14 @@ impl Ledger {
                 left: u64::try_from(u128::from(limit).saturating_sub(used)).unwrap_or(u64::MAX),
                 limit,
                 retry_after: None,
+                awaits_calls: false,
             })
         };
         let ever = self.reserved[index] + self.spent[index];
-        let total = short(self.limits.total[index], ever);
+        let total = short(self.limits.total[index], ever).map(|shortage| Shortage {
+            awaits_calls: self.spent[index] + u128::from(asked) <= u128::from(shortage.limit),
+            ..shortage
+        });
         let window = short(self.limits.per_window[index], self.in_window[index]);
         let window = window.map(|shortage| Shortage {
             window: Some(self.limits.window),

@@ -31,6 +31,7 @@ fn reaching_the_limit_is_allowed_and_one_more_is_not() {
             limit: 100,
             // Taken within second 0, which lies a whole minute back when second 61 begins.
             retry_after: Some(secs(41)),
+            awaits_calls: false,
         }
     );
 }
@@ -192,4 +193,28 @@ proptest! {
             prop_assert!(ledger.steps.len() <= 61, "memory stays flat");
         }
     }
+}
+
+#[test]
+fn what_calls_in_flight_hold_may_come_back_and_what_is_spent_does_not() {
+    let mut ledger = Ledger::new(Limits::new().with_total_tokens(100));
+    let entry = ledger.reserve(Spend::tokens(60), secs(0)).unwrap();
+    let shortage = ledger.reserve(Spend::tokens(50), secs(0)).unwrap_err();
+    assert!(shortage.awaits_calls && shortage.left == 40);
+    ledger.settle(entry, Spend::tokens(60), secs(0));
+    let shortage = ledger.reserve(Spend::tokens(50), secs(0)).unwrap_err();
+    assert!(!shortage.awaits_calls && shortage.left == 40);
+}
+
+#[test]
+fn what_is_charged_counts_at_once_and_may_overdraw() {
+    let limits = Limits::new()
+        .with_total_tokens(100)
+        .with_tokens_per_window(200);
+    let mut ledger = Ledger::new(limits);
+    ledger.charge(Spend::tokens(150), secs(0));
+    assert_eq!(ledger.spent(), Spend::tokens(150));
+    let shortage = ledger.reserve(Spend::tokens(1), secs(0)).unwrap_err();
+    assert_eq!((shortage.left, shortage.limit), (0, 100));
+    assert!(!shortage.awaits_calls);
 }
