@@ -81,7 +81,11 @@ pub(crate) fn spending(spending: &Spending) -> String {
     let calls = if in_flight.tokens + in_flight.micro_dollars == 0 {
         String::new()
     } else {
-        format!(", {} tokens and {} in flight", in_flight.tokens, dollars(in_flight.micro_dollars))
+        format!(
+            ", {} tokens and {} in flight",
+            in_flight.tokens,
+            dollars(in_flight.micro_dollars)
+        )
     };
     format!(
         "spent: {}{tokens} tokens, {}{money}{calls}",
@@ -92,7 +96,11 @@ pub(crate) fn spending(spending: &Spending) -> String {
 
 /// To the cent, and further where cents do not show it.
 fn dollars(micro_dollars: u64) -> String {
-    let digits = if micro_dollars.is_multiple_of(10_000) { 2 } else { 6 };
+    let digits = if micro_dollars.is_multiple_of(10_000) {
+        2
+    } else {
+        6
+    };
     format!("${:.digits$}", micro_dollars as f64 / 1e6)
 }
 

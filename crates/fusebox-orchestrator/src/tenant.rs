@@ -81,7 +81,8 @@ impl Period {
 /// The first day of the month that `day` is in, and of the next, in days since 1970.
 fn month(day: u64) -> (u64, u64) {
     const LENGTHS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     // 400 years repeat: what is far away does not take long.
     const CYCLE: u64 = 146_097;
     let (mut first, mut year) = (day / CYCLE * CYCLE, 1970);
@@ -119,7 +120,9 @@ pub async fn tenant_spending(
     tenant: &str,
 ) -> Result<Option<TenantSpending>, HistoryError> {
     let entry = store.get(&partition(tenant), &key("sum")).await?;
-    let sum: Option<Sum> = entry.map(|entry| parse(tenant, "sum", &entry.value)).transpose()?;
+    let sum: Option<Sum> = entry
+        .map(|entry| parse(tenant, "sum", &entry.value))
+        .transpose()?;
     Ok(sum.map(|sum| TenantSpending {
         since_ms: sum.since_ms,
         counted: sum.counted,
@@ -137,7 +140,11 @@ fn key(text: &str) -> Key {
     Key::try_new(text).expect("it holds only plain characters")
 }
 
-fn parse<'a, T: Deserialize<'a>>(tenant: &str, key: &str, bytes: &'a [u8]) -> Result<T, HistoryError> {
+fn parse<'a, T: Deserialize<'a>>(
+    tenant: &str,
+    key: &str,
+    bytes: &'a [u8],
+) -> Result<T, HistoryError> {
     serde_json::from_slice(bytes).map_err(|source| HistoryError::Malformed {
         run: format!("budget of tenant {tenant}"),
         key: key.to_owned(),
@@ -159,7 +166,10 @@ pub(crate) struct Short {
 impl Short {
     fn of(sum: &Sum, asked: Spend, budget: &TenantBudget, now_ms: u64) -> Self {
         let (_, next) = budget.period.around(now_ms);
-        let calls_over = Sum { counted: crate::spending::less(sum.counted.into(), sum.in_flight.into()).into(), ..*sum };
+        let calls_over = Sum {
+            counted: crate::spending::less(sum.counted.into(), sum.in_flight.into()).into(),
+            ..*sum
+        };
         Self {
             counted: sum.counted.into(),
             next: next.map(|next| Duration::from_millis(next.saturating_sub(now_ms))),

@@ -18,7 +18,10 @@ const ALLOWANCE_HELP: &str = "such as budget = { tokens = 50000, dollars = 2.5 }
 ///
 /// # Errors
 /// What is wrong with the amounts.
-pub(super) fn allowance(tokens: Option<u64>, dollars: Option<f64>) -> Result<Allowance, &'static str> {
+pub(super) fn allowance(
+    tokens: Option<u64>,
+    dollars: Option<f64>,
+) -> Result<Allowance, &'static str> {
     if tokens.is_none() && dollars.is_none() {
         return Err("the budget limits nothing");
     }
@@ -32,7 +35,11 @@ pub(super) fn allowance(tokens: Option<u64>, dollars: Option<f64>) -> Result<All
     Ok(allowance)
 }
 
-pub(super) fn of_run(source: &Source, raw: &RawFile, errors: &mut Vec<FileError>) -> Option<Allowance> {
+pub(super) fn of_run(
+    source: &Source,
+    raw: &RawFile,
+    errors: &mut Vec<FileError>,
+) -> Option<Allowance> {
     let given = raw.workflow.budget.as_ref()?;
     let RawAllowance { tokens, dollars } = *given.get_ref();
     let allowance = allowance(tokens, dollars);
@@ -186,10 +193,30 @@ mod tests {
     fn a_budget_of_a_run_or_tenant_that_makes_no_sense_is_pointed_at() {
         for (head, tail, place, says) in [
             ("budget = {}", "", "f.toml:3:10: ", "limits nothing"),
-            ("budget = { dollars = -1.0 }", "", "f.toml:3:10: ", "from 0 to a million"),
-            ("budget = { cents = 1 }", "", "f.toml:3:12: ", "unknown field"),
-            ("", "[tenants.t]\nbudget = { per = \"day\" }", "f.toml:8:10: ", "limits nothing"),
-            ("", "[tenants.t]\nbudget = { tokens = 1, per = \"week\" }", "f.toml:8:", "week"),
+            (
+                "budget = { dollars = -1.0 }",
+                "",
+                "f.toml:3:10: ",
+                "from 0 to a million",
+            ),
+            (
+                "budget = { cents = 1 }",
+                "",
+                "f.toml:3:12: ",
+                "unknown field",
+            ),
+            (
+                "",
+                "[tenants.t]\nbudget = { per = \"day\" }",
+                "f.toml:8:10: ",
+                "limits nothing",
+            ),
+            (
+                "",
+                "[tenants.t]\nbudget = { tokens = 1, per = \"week\" }",
+                "f.toml:8:",
+                "week",
+            ),
         ] {
             let error = read_whole(head, tail).expect_err(says);
             assert!(error.starts_with(place) && error.contains(says), "{error}");

@@ -43,7 +43,10 @@ impl Purse {
         head: &RunHead,
         settings: &Settings,
     ) -> Option<Box<Self>> {
-        let tenant = settings.tenant.as_ref().filter(|_| !shared.tenants.is_empty());
+        let tenant = settings
+            .tenant
+            .as_ref()
+            .filter(|_| !shared.tenants.is_empty());
         let tenant = tenant.and_then(|name| Some((name, *shared.tenants.get(&**name)?)));
         let known = match (&head.spending, tenant) {
             (Some(known), _) => *known,
@@ -86,10 +89,20 @@ impl Purse {
 
     /// A call is about to be started that may cost `estimate`. With `is_sure` it is started in any case: its guard
     /// has a fallback for what the budget refuses.
-    fn admit(&mut self, step: &str, part: Option<u32>, estimate: Spend, is_sure: bool) -> Admission {
+    fn admit(
+        &mut self,
+        step: &str,
+        part: Option<u32>,
+        estimate: Spend,
+        is_sure: bool,
+    ) -> Admission {
         let probe = Budget::new(Arc::clone(self.budget.name()), self.allowance.limits());
         probe.charge(self.budget.spent());
-        let held: Vec<_> = self.in_flight.values().map(|estimate| probe.reserve(*estimate)).collect();
+        let held: Vec<_> = self
+            .in_flight
+            .values()
+            .map(|estimate| probe.reserve(*estimate))
+            .collect();
         let refused = match probe.reserve(estimate) {
             Err(error) if !is_sure => Refused::by_budget(error.to_string(), error.awaits_calls),
             _ => {
@@ -178,10 +191,17 @@ impl TenantShare {
     /// Sets the next attempt of a call aside, or says why there will be none.
     pub(super) async fn again(&self) -> Result<(), String> {
         let tenant = self.account.tenant();
-        self.account.again(self.estimate).await.map_err(|refusal| match refusal {
-            Refusal::Short(_) => format!("the budget of tenant `{tenant}` has not enough left for another attempt"),
-            Refusal::Away(why) => format!("the budget of tenant `{tenant}` could not be asked: {why}"),
-        })
+        self.account
+            .again(self.estimate)
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::Short(_) => format!(
+                    "the budget of tenant `{tenant}` has not enough left for another attempt"
+                ),
+                Refusal::Away(why) => {
+                    format!("the budget of tenant `{tenant}` could not be asked: {why}")
+                }
+            })
     }
 
     fn used_up(&self, refusal: &Refusal) -> Budget {

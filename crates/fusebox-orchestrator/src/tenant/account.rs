@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_policy::{Budget, Spend};
-use fusebox_state::{
-    Commit, CommitOutcome, Expect, Key, Partition, StateStore, WriteId,
-};
+use fusebox_state::{Commit, CommitOutcome, Expect, Key, Partition, StateStore, WriteId};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -167,7 +165,11 @@ impl Account {
         purpose: Purpose,
         id: WriteId,
     ) -> Result<Option<Commit>, Refusal> {
-        if known.own.as_ref().is_some_and(|own| own.process > self.process) {
+        if known
+            .own
+            .as_ref()
+            .is_some_and(|own| own.process > self.process)
+        {
             let taken = "another process has taken the run over".to_owned();
             return Err(Refusal::Away(taken));
         }
@@ -189,7 +191,13 @@ impl Account {
         };
         let wanted = sum.replace(before, after);
         if let Purpose::SetAside(asked) = purpose {
-            let without = sum.replace(before, Share { in_flight: less(in_flight, asked), ..after });
+            let without = sum.replace(
+                before,
+                Share {
+                    in_flight: less(in_flight, asked),
+                    ..after
+                },
+            );
             if !without.has_room(asked, &self.budget.allowance) {
                 let short = Short::of(&without, asked, &self.budget, known.now_ms);
                 return Err(Refusal::Short(short));

@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn a_call_counts_in_the_period_in_which_it_ends() {
-        let sum = Sum::default().in_period(10).replace(share(0, 0), share(0, 100));
+        let sum = Sum::default()
+            .in_period(10)
+            .replace(share(0, 0), share(0, 100));
         assert_eq!((sum.counted.tokens, sum.in_flight.tokens), (100, 100));
         let begun = entry(10, share(0, 100));
 
@@ -139,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_behind_brings_no_period_back() {
-        let sum = Sum::default().in_period(20).replace(share(0, 0), share(7, 0));
+        let sum = Sum::default()
+            .in_period(20)
+            .replace(share(0, 0), share(7, 0));
         assert_eq!(sum.in_period(10), sum);
     }
 
