@@ -47,7 +47,9 @@ pub struct Resilience {
     pub retry_reserve: u32,
     /// Tokens and money that its calls may cost, over all runs of the engine and for as long as it
     /// lives. Each attempt's estimate is reserved, and settled to what it cost. A call that finds not
-    /// enough left waits like one whose breaker is open. Defaults to no limit.
+    /// enough left waits like one whose breaker is open, and fails where neither time nor calls in flight
+    /// will bring it. For a budget that outlives the process see [`RunOptions::budget`](crate::RunOptions::budget)
+    /// and [`EngineBuilder::tenant_budget`](crate::EngineBuilder::tenant_budget). Defaults to no limit.
     pub budget: Option<Limits>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each attempt is set aside in the store before it is made, by compare-and-set, and settled after its call. So
 //! all processes together set aside no more than the budget has; what is spent beyond is what calls cost
-//! above their estimates. See `docs/adr` for the alternatives.
+//! above their estimates. `docs/adr/0021-budgets-are-on-record-and-a-tenants-is-in-the-store.md` has the alternatives.
 
 mod account;
 mod sum;

@@ -15,7 +15,8 @@ use crate::record::{HistoryError, RunHead};
 use crate::run_id::RunId;
 use crate::shared::Shared;
 use crate::spending::{Allowance, Spending, less};
-use crate::tenant::{Account, Refusal};
+use crate::tenant::{Account, Refusal, Short};
+use crate::time;
 use crate::workflow::Step;
 
 /// What a run may spend and has spent.
@@ -183,7 +184,7 @@ impl TenantShare {
                 let result = call::call(task, context, hooks).await;
                 // What a fallback cost.
                 self.account.settle(Spend::ZERO).await;
-                result.map_err(|refused| told(refused, refusal))
+                result.map_err(|refused| self.told(refused, refusal))
             }
         }
     }
@@ -219,25 +220,45 @@ impl TenantShare {
             }
         }
     }
-}
 
-/// What a step makes of it that its tenant has not enough: it waits for what time or other calls may bring.
-fn told(refused: Refused, refusal: Refusal) -> Refused {
-    if refused.by != Some("budget") {
-        return refused;
-    }
-    match refusal {
-        Refusal::Short(short) => Refused {
-            retryable: short.awaits_calls || short.next.is_some(),
-            // Where calls in flight may bring it, the step looks again sooner.
-            retry_after: short.next.filter(|_| !short.awaits_calls),
-            ..refused
-        },
-        Refusal::Away(why) => Refused {
-            reason: format!("the budget of its tenant could not be asked: {why}"),
+    /// What a step makes of it that its tenant has not enough: it waits for what time or other calls may bring.
+    fn told(&self, refused: Refused, refusal: Refusal) -> Refused {
+        if refused.by != Some("budget") {
+            return refused;
+        }
+        let tenant = self.account.tenant();
+        let reason = match &refusal {
+            Refusal::Short(short) if short.awaits_calls => {
+                format!("calls in flight hold what is left of the budget of tenant `{tenant}`")
+            }
+            Refusal::Short(Short {
+                next: Some(next), ..
+            }) => {
+                let next = time::short(*next);
+                format!(
+                    "the budget of tenant `{tenant}` has not enough left, a new period begins in {next}"
+                )
+            }
+            Refusal::Short(_) => {
+                return Refused {
+                    retryable: false,
+                    ..refused
+                };
+            }
+            Refusal::Away(why) => {
+                format!("the budget of its tenant `{tenant}` could not be asked: {why}")
+            }
+        };
+        // Where calls in flight or the store may bring it, the step looks again sooner than a period ends.
+        let retry_after = match refusal {
+            Refusal::Short(short) if !short.awaits_calls => short.next,
+            _ => None,
+        };
+        Refused {
+            reason,
             retryable: true,
-            retry_after: None,
+            retry_after,
             ..refused
-        },
+        }
     }
 }

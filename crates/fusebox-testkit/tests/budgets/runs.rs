@@ -139,7 +139,7 @@ fn without_what_is_on_record_a_resume_spends_the_budget_again() {
         let (workflow, id) = (chain(4), "r".parse().unwrap());
         let options = named("r").with_budget(tokens(100));
         engine.run(&workflow, options).await.unwrap();
-        forget(&*world.store).await;
+        forget(&world.store).await;
         time.pass(LEASE).await;
         let report = engine
             .resume(&workflow, &id, RunOptions::default())

@@ -124,6 +124,8 @@ fn a_new_day_brings_a_new_budget_and_a_run_that_waits_says_when() {
             .await
             .unwrap();
         assert_eq!((report.status, world.bill.calls()), (RunStatus::Waiting, 2));
+        let reason = report.reason.as_deref().unwrap();
+        assert!(reason.contains("a new period begins in 20h"), "{reason}");
         // Virtual time begins at 03:33:20 UTC.
         let midnight = Duration::from_secs(24 * 3600 - (3 * 3600 + 33 * 60 + 20));
         let due = Duration::from_millis(report.due_in_ms.expect("it is known"));
@@ -194,7 +196,7 @@ fn while_the_store_cannot_be_asked_nothing_is_called_and_the_step_waits() {
         assert_eq!((report.status, world.bill.calls()), (RunStatus::Waiting, 0));
         let reason = report.steps[0].reason.as_deref().unwrap();
         assert!(
-            reason.contains("budget of its tenant could not be asked"),
+            reason.contains("budget of its tenant `acme` could not be asked"),
             "{reason}"
         );
 
