@@ -1,3 +1,5 @@
+//! Who goes when, on a board without breakers: they are as a test says.
+
 use std::collections::BTreeSet;
 
 use super::*;
