@@ -5,10 +5,10 @@
 //! call that succeeds makes room for one more beside it, up to what the agent takes at once. If it opens again the line
 //! is back at its probes. The calls' own answers set the pace, so there is no timer to tune and no burst.
 //!
-//! - **Order in a line**: calls with fewer failed tries first (a call that cannot succeed does not keep the agent away
-//!   from the others), then those whose run must end first, then the oldest.
+//! - **Order in a line**: those whose run must end first, then the oldest. For a probe, one with the fewest failed tries:
+//!   a call that cannot succeed does not keep the agent away from the others.
 //! - **Waves**: where several agents of a graph are away, those upstream come first. An agent behind one that is away
-//!   stays back when its own probe is due, for up to one more of its waits: a failed probe upstream ends the wave there,
+//!   stays back when its own probe is due, for up to half its first wait again: a failed probe upstream ends the wave there,
 //!   and a good one lets the next go at once.
 //! - **Caps**: at most so many agents are probed at the same time.
 //! - **Forced states win**: an agent that was forced open is not called, one that was disabled is.
@@ -139,7 +139,7 @@ impl Recovery {
         let joining = Joining {
             agent: request.agent,
             probes: config.max_concurrent_probes(),
-            patience: config.wait_duration_in_open(),
+            patience: config.wait_duration_in_open() / 2,
             bulkhead: request.bulkhead,
             tries: request.tries,
             deadline: request.deadline,
@@ -321,5 +321,24 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.recovery.back(&self.agent, self.epoch, self.success);
+    }
+}
+
+/// The turn of a call under way. A call that will be tried again gives it back meanwhile: it does not keep the others
+/// from an agent that is there.
+#[derive(Debug)]
+pub(crate) struct HeldTurn(Mutex<Option<Turn>>);
+
+impl HeldTurn {
+    pub(crate) fn new(turn: Turn) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(turn))))
+    }
+
+    /// The call, or its first attempt, is over; `None` where it has shown nothing of its agent.
+    pub(crate) fn give_back(&self, success: Option<bool>) {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(turn), Some(success)) = (turn, success) {
+            turn.finish(success);
+        }
     }
 }

@@ -39,9 +39,9 @@ pub struct Resilience {
     /// How long an attempt may show no sign of life before it counts as timed out; see
     /// [`Guard::with_max_silence`](fusebox_agent::Guard::with_max_silence). Defaults to none.
     pub max_silence: Option<Duration>,
-    /// Retries a call earns for the agent's budget, over all runs: `0.2` is one for five calls. With
+    /// Retries a call earns for the agent's budget, over all runs: `0.5` is one for two calls. With
     /// `retry_reserve` of them saved up at most, retries never are more than `retry_reserve + retry_ratio * calls`.
-    /// A call that finds the budget empty ends with its last error; its step waits. Defaults to 0.2.
+    /// A call that finds the budget empty ends with its last error; its step waits. Defaults to 0.5.
     pub retry_ratio: f64,
     /// Retries saved up for an agent at most, and at first. Defaults to 20.
     pub retry_reserve: u32,
@@ -67,7 +67,7 @@ impl Default for Resilience {
             max_wait: Duration::from_secs(30),
             pool: None,
             max_silence: None,
-            retry_ratio: 0.2,
+            retry_ratio: 0.5,
             retry_reserve: 20,
             budget: None,
         }

@@ -41,7 +41,7 @@ use crate::last_good::LastGood;
 use crate::ledger::Ledger;
 use crate::live::Pulse;
 use crate::record::{SavedBreaker, StepRecord};
-use crate::recovery::{self, Ticket, Turn};
+use crate::recovery::{self, HeldTurn, Ticket, Turn};
 use crate::report::RunReport;
 use crate::run_id::RunId;
 use crate::shared::{Member, Shared};
@@ -139,7 +139,7 @@ enum Message {
     Ended {
         call: CallId,
         result: Result<Answered, Refused>,
-        turn: Option<Turn>,
+        turn: Option<Arc<HeldTurn>>,
     },
 }
 
@@ -375,8 +375,8 @@ impl Run {
                 let is_well = call::has_shown(&result);
                 self.ended(&call, result);
                 // Whoever has to wait again stands in line before the next one goes.
-                if let (Some(turn), Some(is_well)) = (turn, is_well) {
-                    turn.finish(is_well);
+                if let Some(turn) = turn {
+                    turn.give_back(is_well);
                 }
             }
         }

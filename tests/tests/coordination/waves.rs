@@ -96,8 +96,8 @@ fn assert_in_waves(calls: &[(&str, f64, bool)]) {
     let (first, second) = (vain(calls, "first"), vain(calls, "second"));
     assert!(first >= 4 && second >= 1, "both are probed: {calls:?}");
     assert!(
-        2 * second <= first + 1,
-        "the one behind stays back every other time: {calls:?}"
+        second < first,
+        "the one behind is probed less often: {calls:?}"
     );
     let (first, second) = (back(calls, "first"), back(calls, "second"));
     assert!(first < second, "the one behind was asked first: {calls:?}");
@@ -109,7 +109,7 @@ fn agents_come_back_in_the_order_of_the_graph() {
 }
 
 #[test]
-#[should_panic(expected = "stays back every other time")]
+#[should_panic(expected = "is probed less often")]
 fn agents_come_back_as_it_happens_without_protection() {
     virtual_time(1, async |time| assert_in_waves(&outage(time, false).await));
 }

@@ -61,7 +61,6 @@ impl Board {
         self.numbers += 1;
         let number = self.numbers;
         let place = Place {
-            tries: call.tries,
             deadline: call.deadline,
             number,
         };
@@ -76,6 +75,7 @@ impl Board {
             }
         }
         let waiter = Waiter {
+            tries: call.tries,
             not_before: call.not_before,
             since: Instant::now(),
         };
@@ -147,6 +147,7 @@ impl Board {
             self.numbers += 1;
             line.observe(look, self.numbers);
             let view = View {
+                look,
                 is_back: look.availability == Availability::Ready,
                 turn: line.consider(look, now),
             };
@@ -188,7 +189,7 @@ impl Board {
             return;
         }
         let epoch = line.epoch();
-        let taken = line.take(room, now).into_iter();
+        let taken = line.take(room, views[agent].look, now).into_iter();
         pass.released
             .extend(taken.map(|place| (agent.to_owned(), epoch, place)));
     }
@@ -209,7 +210,7 @@ impl Board {
     }
 
     /// Until when a line that may go stays back for one upstream, if it does: while that one is away, but no longer
-    /// than one wait of its own, so that what has got past the one upstream is not held up for long.
+    /// than half a wait of its own, so that what has got past the one upstream is not held up for long.
     fn stays_until(
         &mut self,
         agent: &str,
@@ -228,6 +229,7 @@ impl Board {
 
 /// How a line looks in one pass.
 struct View {
+    look: Look,
     /// Its agent takes calls as they come.
     is_back: bool,
     turn: Move,

@@ -8,11 +8,9 @@ use tokio::time::Instant;
 
 use super::Settings;
 
-/// A call's place in its line. Smaller goes first: whoever had the fewest failed tries, so that one call that cannot
-/// succeed does not keep the agent away from the others; then whose run must end first; then who came first.
+/// A call's place in its line. Smaller goes first: whose run must end first, then who came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    pub(super) tries: u32,
     pub(super) deadline: Instant,
     pub(super) number: u64,
 }
@@ -20,6 +18,9 @@ pub(super) struct Place {
 /// A call that waits.
 #[derive(Debug)]
 pub(super) struct Waiter {
+    /// How often it was called in vain. For a probe one goes that failed least often, so that one call which cannot
+    /// succeed does not keep the agent away from the others.
+    pub(super) tries: u32,
     /// It is not to be made earlier, whatever the breaker says.
     pub(super) not_before: Instant,
     /// When it joined.
@@ -137,10 +138,17 @@ impl Line {
         }
     }
 
-    /// Takes up to `most` calls out of the line, those that may be made now, in order.
-    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Place> {
-        let due = self.waiting.iter().filter(|(_, it)| it.not_before <= now);
-        let places: Vec<Place> = due.map(|(place, _)| *place).take(most).collect();
+    /// Takes up to `most` calls out of the line, those that may be made now: in order, for probes by their tries first.
+    pub(super) fn take(&mut self, most: usize, look: Look, now: Instant) -> Vec<Place> {
+        let waiting = self.waiting.iter();
+        let due = waiting.filter(|(_, waiter)| waiter.not_before <= now);
+        let places: Vec<Place> = if look.availability == Availability::Ready {
+            due.map(|(place, _)| *place).take(most).collect()
+        } else {
+            let mut due: Vec<_> = due.map(|(place, waiter)| (waiter.tries, *place)).collect();
+            due.sort_unstable();
+            due.into_iter().map(|(_, place)| place).take(most).collect()
+        };
         for place in &places {
             self.waiting.remove(place);
         }

@@ -15,7 +15,7 @@ use super::purse::Admission;
 use super::{CallId, Run};
 use crate::digest::sha256_hex;
 use crate::event::EventKind;
-use crate::recovery::Turn;
+use crate::recovery::{HeldTurn, Turn};
 use crate::run_id::RunId;
 use crate::shared::Member;
 use crate::status::StepStatus;
@@ -175,7 +175,7 @@ impl Run {
     }
 
     /// The call, to be polled.
-    pub(super) fn calling(&self, call: &CallId) -> Calling {
+    pub(super) fn calling(&self, call: &CallId, turn: Option<Arc<HeldTurn>>) -> Calling {
         let step = self.workflow.step(&call.step);
         let step = step.expect("only steps of the workflow are run");
         let task = Task::new(self.task_input(step, call.part));
@@ -189,6 +189,7 @@ impl Run {
             timed_out: AtomicBool::new(false),
             queued: Mutex::default(),
             tenant: self.purse.as_ref().and_then(|purse| purse.share(call)),
+            turn,
         };
         let span = StepSpan::open(&self.id, step.name(), call.part);
         match hooks.tenant.clone() {

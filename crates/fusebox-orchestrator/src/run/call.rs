@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Message;
 use super::purse::TenantShare;
 use crate::event::EventKind;
+use crate::recovery::HeldTurn;
 use crate::shared::Shared;
 use crate::time::millis;
 
@@ -170,6 +171,8 @@ pub(super) struct StepHooks {
     pub(super) queued: Mutex<Option<Instant>>,
     /// Its claim on the budget of its tenant, where that has one.
     pub(super) tenant: Option<TenantShare>,
+    /// Its leave to call an agent that is coming back.
+    pub(super) turn: Option<Arc<HeldTurn>>,
 }
 
 impl StepHooks {
@@ -230,6 +233,9 @@ impl Hooks for StepHooks {
                 self.shared.objectives.attempt(&self.agent, verdict);
             }
             CallEvent::Retrying { number, after } => {
+                if let Some(turn) = &self.turn {
+                    turn.give_back(Some(false));
+                }
                 let retrying = EventKind::StepRetrying {
                     step: self.step.clone(),
                     attempt: number,

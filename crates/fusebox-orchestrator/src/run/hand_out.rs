@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::call::{Answered, Refused};
 use super::{CallId, Message, Run};
-use crate::recovery::Turn;
+use crate::recovery::{HeldTurn, Turn};
 
 /// A call that is made by polling it.
 pub(super) type Calling = Pin<Box<dyn Future<Output = Result<Answered, Refused>> + Send>>;
@@ -63,7 +63,9 @@ impl Pace {
 impl Run {
     /// Makes a call whose start is committed.
     pub(super) async fn hand_out(&mut self, call: CallId, turn: Option<Turn>) {
-        let (mut calling, shared) = (self.calling(&call), Arc::clone(&self.shared));
+        let turn = turn.map(HeldTurn::new);
+        let mut calling = self.calling(&call, turn.clone());
+        let shared = Arc::clone(&self.shared);
         let pace = &shared.members[&call.agent].pace;
         if !pace.is_quick() {
             return self.spawn(call, calling, turn);
@@ -77,7 +79,7 @@ impl Run {
         }
     }
 
-    fn spawn(&mut self, call: CallId, mut calling: Calling, turn: Option<Turn>) {
+    fn spawn(&mut self, call: CallId, mut calling: Calling, turn: Option<Arc<HeldTurn>>) {
         let (sender, shared, ended) = (self.sender.clone(), Arc::clone(&self.shared), call.clone());
         let handle = self.tasks.spawn(async move {
             let (pace, mut is_first) = (&shared.members[&ended.agent].pace, true);
