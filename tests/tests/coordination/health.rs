@@ -131,8 +131,10 @@ fn a_run_whose_agent_has_fallen_silent_is_stalled_and_one_at_work_is_not() {
             }
             Ok(Reply::new(json!(1)))
         });
-        let mut patient = Resilience::default();
-        patient.attempt_timeout = None;
+        let patient = Resilience {
+            attempt_timeout: None,
+            ..Resilience::default()
+        };
         let engine = Engine::builder(Arc::new(time.memory_store()))
             .agent(silent, patient.clone())
             .agent(busy, patient)

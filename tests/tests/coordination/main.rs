@@ -2,6 +2,11 @@
 //!
 //! On virtual time; each has a control with its protection switched off.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures of a herd and of an amplification are worth a look"
+)]
+
 mod amplification;
 mod frail;
 mod health;
