@@ -118,6 +118,20 @@ impl Running {
         self.child.id()
     }
 
+    /// The next line on standard output, without its end.
+    ///
+    /// # Panics
+    /// It ends without one, or none comes within a minute.
+    pub fn line(&mut self) -> String {
+        match self.stdout.recv_timeout(AT_MOST) {
+            Ok(line) => line.trim_end().to_owned(),
+            Err(error) => panic!(
+                "fusebox {}: no line on standard output ({error})",
+                self.args
+            ),
+        }
+    }
+
     /// Blocks until a line with `text` comes on standard error.
     ///
     /// # Panics

@@ -19,6 +19,11 @@
 //! with a limit that only a broken build reaches.
 
 mod binary;
+#[cfg(unix)]
+mod browser;
+mod client;
+#[cfg(unix)]
+mod engine;
 mod gate;
 mod http;
 mod invocation;
@@ -31,6 +36,11 @@ mod witness;
 mod workspace;
 
 pub use binary::binary;
+#[cfg(unix)]
+pub use browser::Browser;
+pub use client::{Answer, Ask};
+#[cfg(unix)]
+pub use engine::FakeEngine;
 pub use gate::Gate;
 pub use http::Service;
 pub use invocation::{Outcome, Running};

@@ -102,7 +102,8 @@ impl Sandbox {
         let has_state = matches!(
             args.first(),
             Some(
-                &("run" | "resume" | "approve" | "cancel" | "breakers" | "show" | "runs" | "state")
+                &("run" | "resume" | "approve" | "cancel" | "breakers" | "show" | "runs" | "serve"
+                    | "state")
             )
         );
         if has_state || is_of_run {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl Cli {
             Verb::Show(args) => args.json,
             Verb::State(StateVerb::Stats(args)) => args.json,
             Verb::State(StateVerb::Forks(args)) => args.json,
-            Verb::Graph(_) | Verb::Top(_) | Verb::Agent(_) => false,
+            Verb::Graph(_) | Verb::Top(_) | Verb::Serve(_) | Verb::Agent(_) => false,
         }
     }
 }
@@ -63,6 +64,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Watch breakers and runs live in the terminal, and operate them by keys
     Top(TopArgs),
+    /// Serve a page that shows runs and breakers live, and lets you operate them
+    Serve(ServeArgs),
     /// Look into the store: what it holds, and what was kept apart
     #[command(subcommand)]
     State(StateVerb),
@@ -316,6 +319,27 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The address to listen on, port 0 for any that is free; one that other machines can reach needs a token
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7377")]
+    pub(crate) listen: SocketAddr,
+    /// Print the address as the first line on stdout
+    #[arg(long)]
+    pub(crate) print_address: bool,
+    /// Ask for the token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_env: Option<String>,
+    /// Ask for the token that this file holds
+    #[arg(long, value_name = "PATH", conflicts_with = "token_env")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Open the page in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

@@ -284,7 +284,7 @@ fn stop_on_signals(cancel: impl Fn() + Send + 'static) {
 }
 
 #[cfg(unix)]
-async fn next_signal() {
+pub(crate) async fn next_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
@@ -299,7 +299,7 @@ async fn next_signal() {
 }
 
 #[cfg(not(unix))]
-async fn next_signal() {
+pub(crate) async fn next_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -36,6 +36,14 @@ impl Failure {
         }
     }
 
+    /// What went wrong, without whose fault it is.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::File(errors) => anyhow::anyhow!("{errors}"),
+            Self::Misuse(error) | Self::Environment(error) => error,
+        }
+    }
+
     /// Says it on stderr, or as a JSON document on stdout, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {

@@ -23,6 +23,7 @@ mod place;
 mod progress;
 mod review;
 mod run_page;
+mod serve;
 mod source;
 mod state;
 mod store_log;
@@ -66,6 +67,7 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Runs(args) => inspect::runs(&args).await,
         Verb::Show(args) => inspect::show(&args).await,
         Verb::Top(args) => top::top(args).await,
+        Verb::Serve(args) => serve::serve(args).await,
         Verb::State(StateVerb::Stats(args)) => state::stats(&args).await,
         Verb::State(StateVerb::Forks(args)) => state::forks(&args).await,
         Verb::Agent(args) => invoke::invoke(&args).await,

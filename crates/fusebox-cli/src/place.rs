@@ -123,6 +123,12 @@ impl Place {
         self.directory.join("runs").join(run.as_str())
     }
 
+    /// The same, without opening the store.
+    pub(crate) fn artifacts_in(args: &PlaceArgs, run: &RunId) -> anyhow::Result<PathBuf> {
+        let directory = directory(args).map_err(Failure::into_error)?;
+        Ok(directory.join("runs").join(run.as_str()))
+    }
+
     /// Where the engines of this place listen.
     pub(crate) fn engines(&self) -> PathBuf {
         self.directory.join(ENGINES)
