@@ -22,10 +22,17 @@ const TLS: &str = "tls_redis";
 /// Tests that cut a network of servers have this in their name.
 const CUT: &str = "cut_redis";
 
+/// Tests that drive a browser have this in their name.
+const CHROMIUM: &str = "in_chromium";
+
+/// The variable that names the browser, and where it is looked for otherwise, as `tests/src/browser.rs` has it.
+const BROWSER_ENV: &str = "FUSEBOX_CHROMIUM";
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
 pub(crate) fn main(args: &[String]) -> Result<()> {
     let plan = Plan::read(args)?;
     let workspace = Workspace::load()?;
-    let (server, skips) = match plan.no_redis {
+    let (server, mut skips) = match plan.no_redis {
         true => {
             println!("test server: none (--no-redis)");
             (None, vec![Skip::new(REDIS, "--no-redis")])
@@ -49,6 +56,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             (Some(servers), skips)
         }
     };
+    skips.extend(chromium());
     let mut stages = Stages::default();
     let mut binary = None;
     let built = stages.step("build what tests run", || {
@@ -72,6 +80,30 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         });
     }
     stages.finish_tests()
+}
+
+/// Says which browser there is, or what is left out without one.
+fn chromium() -> Option<Skip> {
+    let found = browser();
+    match &found {
+        Some(path) => println!("browser: {}", path.display()),
+        None => println!("browser: none (install chromium, or name one in {BROWSER_ENV})"),
+    }
+    found
+        .is_none()
+        .then(|| Skip::new(CHROMIUM, "there is no Chromium here"))
+}
+
+/// The browser that those tests find.
+fn browser() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(BROWSER_ENV).filter(|value| !value.is_empty()) {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    let all = std::env::split_paths(&path)
+        .flat_map(|directory| BROWSERS.map(|name| directory.join(name)))
+        .collect::<Vec<_>>();
+    all.into_iter().find(|path| path.is_file())
 }
 
 struct Plan {
