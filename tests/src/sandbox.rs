@@ -102,7 +102,14 @@ impl Sandbox {
         let has_state = matches!(
             args.first(),
             Some(
-                &("run" | "resume" | "approve" | "cancel" | "breakers" | "show" | "runs" | "serve"
+                &("run"
+                    | "resume"
+                    | "approve"
+                    | "cancel"
+                    | "breakers"
+                    | "show"
+                    | "runs"
+                    | "serve"
                     | "state")
             )
         );
