@@ -107,6 +107,7 @@ fn an_outage_opens_shields_and_recovers_on_the_page_in_chromium() {
     browser.prefer("dark");
     browser.picture("outage-dark", true);
     browser.resize(380, 800);
+    browser.until("document.querySelector('#graph > .tall')");
     browser.until("document.documentElement.scrollWidth <= 380");
     browser.picture("outage-phone", true);
     browser.resize(1440, 1000);
