@@ -4,7 +4,7 @@ import { duration, sign, svg, tone, words } from "./dom.js";
 
 /** From left to right, and from top to bottom; `letters` fit the lines of a node. */
 const WIDE = { width: 190, height: 74, rank: 52, row: 20, letters: [20, 25, 26], down: false };
-const TALL = { width: 158, height: 74, rank: 34, row: 12, letters: [16, 17, 19], down: true };
+const TALL = { width: 158, height: 74, rank: 34, row: 12, letters: [16, 19, 19], down: true };
 const MARGIN = 8;
 const NARROW = 560;
 /** The smallest part of its size a graph is shown at; below that it scrolls. */
@@ -66,7 +66,7 @@ export class Graph {
       event.preventDefault();
       pick();
     };
-    const line = (n) => svg("text", { x: 30, y: 22 + n * 20, class: `line${n}` });
+    const line = (n) => svg("text", { x: n === 1 && this.way.down ? 11 : 30, y: 22 + n * 20, class: `line${n}` });
     return svg("g", { class: "node", role: "listitem", tabindex: 0, transform: `translate(${x} ${y})`, "data-step": step, onclick: pick, onkeydown: key },
       svg("title"),
       svg("rect", { class: "body", width: this.way.width, height: this.way.height, rx: 8 }),
