@@ -55,6 +55,7 @@ async fn call() -> Result<(), Failure> {
 
     let cx = Context::new("example", "add");
     let reply = add.call(Task::new(json!({"a": 2, "b": 40})), &cx).await?;
-    writeln!(io::stdout(), "2 + 40 = {}", reply.output["sum"])?;
+    let sum = reply.output["sum"].as_f64().unwrap_or_default();
+    writeln!(io::stdout(), "2 + 40 = {sum}")?;
     Ok(())
 }
