@@ -53,6 +53,9 @@ impl Spans {
     /// # Errors
     /// An address that is none. A collector that does not answer is no error, now or later.
     pub fn to(endpoint: &str, service: &str) -> Result<Self, BadEndpoint> {
+        // The exporter's client wants one where another crate of the program has TLS, whatever the collector's
+        // address. An error only says that the program has chosen its own.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let exporter = SpanExporter::builder()
             .with_http()
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
