@@ -130,7 +130,11 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const isTyping = event.target.closest("input, textarea, select");
   if (isTyping) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key === "Escape") {
+      // A search field would be emptied after it has lost the focus, and the list drawn whenever it next is.
+      event.preventDefault();
+      event.target.blur();
+    }
     return;
   }
   const sections = { g: "graph", b: "breakers", o: "objectives", r: "runs", e: "events" };
