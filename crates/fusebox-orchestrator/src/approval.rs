@@ -1,7 +1,6 @@
 //! Decisions of a person about a suspended run, recorded from whichever process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fusebox_state::{StateStore, StoreError};
 
@@ -12,9 +11,6 @@ use crate::retention::acquire;
 use crate::run_id::RunId;
 use crate::status::{RunStatus, StepStatus};
 use crate::time::now_ms;
-
-/// How long a store that does not answer is asked.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a decision was not recorded.
 #[derive(Debug, thiserror::Error)]
@@ -129,15 +125,7 @@ async fn record(
         ..Changes::default()
     };
     let head = (known.head.clone(), known.head_version);
-    let quiet = Box::new(|_| {});
-    let mut journal = Journal::new(
-        Arc::clone(store),
-        run.partition(),
-        fence,
-        head,
-        PATIENCE,
-        quiet,
-    );
+    let mut journal = Journal::of_idle(store, run, fence, head);
     if waiting.len() == 1 {
         let said = format!("{step} was {} by {}", verb(decision.approved), decision.by);
         journal.set_status(RunStatus::Waiting, Some(said), Some(now_ms()));

@@ -1,7 +1,6 @@
 //! Cancelling a run that no process works on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fusebox_state::{Fence, StateStore, StoreError};
 
@@ -13,9 +12,6 @@ use crate::retention::{DEFAULT_RETENTION, acquire, retire};
 use crate::run_id::RunId;
 use crate::status::RunStatus;
 use crate::time::millis;
-
-/// How long a store that does not answer is asked.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
@@ -97,15 +93,7 @@ async fn end(
         ..Changes::default()
     };
     let head = (known.head, known.head_version);
-    let quiet = Box::new(|_| {});
-    let mut journal = Journal::new(
-        Arc::clone(store),
-        run.partition(),
-        fence,
-        head,
-        PATIENCE,
-        quiet,
-    );
+    let mut journal = Journal::of_idle(store, run, fence, head);
     journal.set_status(RunStatus::Cancelled, Some(reason), None);
     journal.head.keep_ms = Some(millis(DEFAULT_RETENTION));
     match journal.commit(&mut changes).await {

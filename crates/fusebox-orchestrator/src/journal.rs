@@ -14,8 +14,12 @@ use crate::commits::Commits;
 use crate::durability::{parse_durability, weakest};
 use crate::event::EventKind;
 use crate::record::{EventLine, RunHead, SavedBreaker, StepRecord, keys};
+use crate::run_id::RunId;
 use crate::status::RunStatus;
 use crate::time::now_ms;
+
+/// How long a store that does not answer is asked for the sake of a person who waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What one commit changes besides the head.
 #[derive(Debug, Default)]
@@ -91,6 +95,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// That of a run which nobody works on, for one commit of a person's: tells nobody, and asks a store that does not
+    /// answer for a few seconds.
+    pub(crate) fn of_idle(
+        store: &Arc<dyn StateStore>,
+        run: &RunId,
+        fence: Fence,
+        head: (RunHead, u64),
+    ) -> Self {
+        let (store, quiet) = (Arc::clone(store), Box::new(|_| {}));
+        Self::new(store, run.partition(), fence, head, PATIENCE, quiet)
+    }
+
     /// The journal of a run whose lease is held; `head_version` 0 for a new one.
     pub(crate) fn new(
         store: Arc<dyn StateStore>,
