@@ -25,6 +25,7 @@ use crate::notify::Notifier;
 use crate::output;
 use crate::place::{self, Place};
 use crate::progress::Progress;
+use crate::signals::Signals;
 use crate::source::{self, Source};
 use crate::store_log::StoreLog;
 use crate::store_loss::{self, StoreAccount};
@@ -87,14 +88,14 @@ impl Job<'_> {
         let fallback = place.fall_back(self.how.on_store_loss).await?;
         let engine = self.engine(&place, &wrapping)?;
         let artifacts = place.make_artifacts(&self.id)?;
-        let _listener = listen(&engine, &place);
         let mut options = self.options(artifacts.clone());
         if !resume {
             // A resumed run goes on with what it has on record.
             options.budget = options.budget.or(self.file.budget);
         }
         let cancellation = options.cancellation.clone();
-        stop_on_signals(move || cancellation.cancel());
+        stop_on_signals(move || cancellation.cancel())?;
+        let _listener = listen(&engine, &place);
         let metrics = self.metrics(&engine);
         let notifier = Notifier::start(&engine, self.how)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
@@ -273,34 +274,16 @@ impl Metrics {
 }
 
 /// The first signal stops the run in order, the second ends the process at once.
-fn stop_on_signals(cancel: impl Fn() + Send + 'static) {
+fn stop_on_signals(cancel: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::environment(error.into()))?;
     tokio::spawn(async move {
-        next_signal().await;
+        signals.next().await;
         output::remark("stopping: what is finished is kept; once more to end at once");
         cancel();
-        next_signal().await;
+        signals.next().await;
         std::process::exit(130);
     });
-}
-
-#[cfg(unix)]
-pub(crate) async fn next_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-#[cfg(not(unix))]
-pub(crate) async fn next_signal() {
-    let _ = tokio::signal::ctrl_c().await;
+    Ok(())
 }
 
 /// Lets other commands look at the engine and operate it. Where that cannot be, the run goes on without.

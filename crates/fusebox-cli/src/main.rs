@@ -24,6 +24,7 @@ mod progress;
 mod review;
 mod run_page;
 mod serve;
+mod signals;
 mod source;
 mod state;
 mod store_log;

@@ -32,6 +32,7 @@ use crate::args::{PlaceArgs, ServeArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::place::Place;
+use crate::signals::Signals;
 
 /// What every request can get at.
 struct App {
@@ -43,6 +44,7 @@ struct App {
 
 /// Serves until Ctrl-C, which ends it at once: nothing here needs to be brought to an end.
 pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::environment(error.into()))?;
     let access = Access::of(&args)?;
     let directory = Place::engines_in(&args.place)?;
     let listener = TcpListener::bind(args.listen).await;
@@ -79,7 +81,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
     tokio::select! {
         () = server::serve(listener, router(app)) => {}
         () = async move { watching.engines.follow().await } => {}
-        () = crate::execute::next_signal() => {}
+        () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
 }

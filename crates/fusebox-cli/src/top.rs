@@ -27,6 +27,7 @@ use self::screen::{Input, Screen};
 use crate::args::TopArgs;
 use crate::failure::Failure;
 use crate::place::Place;
+use crate::signals::Signals;
 
 /// How often times that count down are drawn anew.
 const TICK: Duration = Duration::from_millis(500);
@@ -45,10 +46,11 @@ pub(crate) async fn top(args: TopArgs) -> Result<ExitCode, Failure> {
     let (updates, mut received) = mpsc::channel(1024);
     let mut feed = Feed::start(&args.place, &place, updates.clone())?;
     let hands = Hands::new(args.place, updates);
+    let signals = Signals::listen().and_then(Signals::and_hangup);
+    let mut signals = signals.map_err(|error| Failure::environment(error.into()))?;
     let mut screen = Screen::enter()
         .context("the terminal cannot be drawn on")
         .map_err(Failure::environment)?;
-    let mut signals = screen::Signals::new().map_err(Failure::environment)?;
     let mut ticks = tokio::time::interval(TICK);
     loop {
         model.now_ms = now_ms();
