@@ -1,5 +1,6 @@
 //! A whole engine as metrics: what it tells, and how it stands when it is looked at.
 
+mod recorder;
 mod sample;
 
 use std::time::Duration;
@@ -9,7 +10,11 @@ use fusebox_orchestrator::{Engine, Event};
 use metrics::counter;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{mpsc, oneshot};
 
+use self::recorder::Recorder;
+#[cfg(feature = "figures")]
+pub(crate) use self::sample::standing;
 use crate::labels::Labels;
 use crate::table::DROPPED;
 use crate::{BreakerMetrics, RunMetrics};
@@ -39,8 +44,7 @@ pub struct EngineMetrics {
     runs: RunMetrics,
     events: Receiver<Event>,
     transitions: Receiver<Transition>,
-    #[cfg(feature = "prometheus")]
-    exporter: Option<crate::prometheus::Exporter>,
+    recorder: Recorder,
 }
 
 impl EngineMetrics {
@@ -53,8 +57,7 @@ impl EngineMetrics {
             runs: RunMetrics::new(),
             events: engine.subscribe(),
             transitions: engine.transitions(),
-            #[cfg(feature = "prometheus")]
-            exporter: None,
+            recorder: Recorder::Installed,
         }
     }
 
@@ -73,20 +76,24 @@ impl EngineMetrics {
     #[cfg(feature = "prometheus")]
     #[must_use]
     pub fn exporting(mut self, exporter: crate::prometheus::Exporter) -> Self {
-        self.exporter = Some(exporter);
+        self.recorder = Recorder::Exporter(exporter);
+        self
+    }
+
+    /// Reports to this tally instead of the installed recorder.
+    #[cfg(feature = "figures")]
+    #[must_use]
+    pub fn tallying(mut self, tally: crate::figures::Tally) -> Self {
+        self.recorder = Recorder::Tally(tally);
         self
     }
 
     /// Counts what was told since the last time and brings every gauge up to date. Takes some microseconds per agent,
     /// never waits, and holds nobody up.
     pub fn collect(&mut self) {
-        #[cfg(feature = "prometheus")]
-        if let Some(exporter) = self.exporter.clone() {
-            exporter.observe(|| self.report());
-            exporter.upkeep();
-            return;
-        }
-        self.report();
+        let recorder = self.recorder.clone();
+        recorder.observe(|| self.report());
+        recorder.upkeep();
     }
 
     /// Collects every `interval`, and in between counts events as they come. Never returns; to be spawned, and
@@ -101,32 +108,46 @@ impl EngineMetrics {
 
     /// As [`follow`](Self::follow), until `stop` is over; then collects a last time, so that nothing told before is
     /// missing.
-    pub async fn follow_until(mut self, interval: Duration, stop: impl Future) {
+    pub async fn follow_until(self, interval: Duration, stop: impl Future) {
+        let (_nobody, asks) = mpsc::channel(1);
+        self.attend(interval, asks, stop).await;
+    }
+
+    /// As [`follow_until`](Self::follow_until), and collects for whoever asks; until nobody can ask any more.
+    pub(crate) async fn attend(
+        mut self,
+        interval: Duration,
+        mut asks: mpsc::Receiver<oneshot::Sender<()>>,
+        stop: impl Future,
+    ) {
         let mut stop = std::pin::pin!(stop);
         let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let told = tokio::select! {
                 _ = &mut stop => return self.collect(),
+                ask = asks.recv() => {
+                    self.collect();
+                    match ask {
+                        // Who asked may be gone.
+                        Some(ask) => { let _ = ask.send(()); }
+                        None => return,
+                    }
+                    continue;
+                }
                 _ = ticks.tick() => None,
                 event = self.events.recv() => Some(event),
             };
             match told {
                 None => self.collect(),
-                Some(Ok(event)) => self.observed(|metrics| metrics.runs.event(&event)),
-                Some(Err(RecvError::Lagged(lost))) => self.observed(|_| dropped("events", lost)),
+                Some(Ok(event)) => self.recorder.observe(|| self.runs.event(&event)),
+                Some(Err(RecvError::Lagged(lost))) => {
+                    self.recorder.observe(|| dropped("events", lost));
+                }
                 // It holds the engine, which keeps telling.
                 Some(Err(RecvError::Closed)) => return,
             }
         }
-    }
-
-    fn observed(&self, report: impl FnOnce(&Self)) {
-        #[cfg(feature = "prometheus")]
-        if let Some(exporter) = &self.exporter {
-            return exporter.observe(|| report(self));
-        }
-        report(self);
     }
 
     fn report(&mut self) {

@@ -22,6 +22,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `figures` | [`figures`]: everything as data, of one process or of several; [`Meter`]: that of an engine |
 //! | `orchestrator` | [`EngineMetrics`]: a whole engine, every line of the table; [`RunMetrics`]: its events alone |
 //! | `otlp` | [`otlp`]: the spans of runs, steps and attempts, sent to an OpenTelemetry collector |
 //! | `prometheus` | [`prometheus`]: everything in the Prometheus text format |
@@ -34,7 +35,11 @@
 mod breaker;
 #[cfg(feature = "orchestrator")]
 mod engine;
+#[cfg(feature = "figures")]
+pub mod figures;
 mod labels;
+#[cfg(feature = "figures")]
+mod meter;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 #[cfg(feature = "prometheus")]
@@ -45,13 +50,17 @@ mod run;
 #[cfg(feature = "state")]
 mod store;
 mod table;
+mod together;
 
 pub use breaker::BreakerMetrics;
 #[cfg(feature = "orchestrator")]
 pub use engine::EngineMetrics;
 pub use labels::{DEFAULT_LABEL_VALUES, Labels, OTHER};
+#[cfg(feature = "figures")]
+pub use meter::Meter;
 #[cfg(feature = "orchestrator")]
 pub use run::RunMetrics;
 #[cfg(feature = "state")]
 pub use store::StoreMetrics;
 pub use table::{Group, Kind, METRICS, Metric, Source, describe};
+pub use together::Together;

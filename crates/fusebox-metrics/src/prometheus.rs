@@ -7,16 +7,8 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+pub use crate::table::{BUCKETS, CONTENT_TYPE};
 use crate::table::{Kind, METRICS};
-
-/// Upper bounds of the histograms' buckets, in seconds: from a cached answer to an outage of half an hour, where a
-/// bucket more would be read by nobody.
-pub const BUCKETS: [f64; 15] = [
-    0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
-];
-
-/// The media type of a page, for the answer to a scrape.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A recorder with its page. Clones are one.
 #[derive(Clone)]

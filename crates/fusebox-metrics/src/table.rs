@@ -3,6 +3,9 @@
 
 use metrics::Unit;
 
+use crate::together::Together::{self, Largest, Least, MetShare, Sum, WhereWorst, Worst};
+use crate::together::{MODES, STATES, STATUSES};
+
 /// How a metric counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -61,6 +64,8 @@ pub struct Metric {
     pub group: Group,
     /// Who reports it.
     pub source: Source,
+    /// How the values of several processes become one.
+    pub together: Together,
 }
 
 impl Metric {
@@ -71,7 +76,7 @@ impl Metric {
 }
 
 macro_rules! table {
-    ($($group:ident { $($constant:ident = $name:literal, $kind:ident, $unit:ident, [$($label:literal),*], $source:ident, $meaning:literal;)* })*) => {
+    ($($group:ident { $($constant:ident = $name:literal, $kind:ident, $unit:ident, [$($label:literal),*], $source:ident, $together:expr, $meaning:literal;)* })*) => {
         $($(
             #[cfg_attr(
                 not(feature = "orchestrator"),
@@ -89,100 +94,112 @@ macro_rules! table {
             meaning: $meaning,
             group: Group::$group,
             source: Source::$source,
+            together: $together,
         }),*),*];
     };
 }
 
 table! {
 Breakers {
-    STATE = "fusebox_breaker_state", Gauge, Count, ["breaker", "state"], Breaker,
+    STATE = "fusebox_breaker_state", Gauge, Count, ["breaker", "state"], Breaker, Worst(STATES),
         "1 for the state the breaker is in, 0 for every other; for breaker `other`, how many are in it";
-    IN_STATE = "fusebox_breaker_in_state_seconds", Gauge, Seconds, ["breaker"], Breaker,
+    IN_STATE = "fusebox_breaker_in_state_seconds", Gauge, Seconds, ["breaker"], Breaker, WhereWorst(STATE),
         "how long the breaker has been seen in its present state; its mean over time is in fusebox_breaker_state";
-    TRANSITIONS = "fusebox_breaker_transitions_total", Counter, Count, ["breaker", "from", "to", "reason"], Breaker,
+    TRANSITIONS = "fusebox_breaker_transitions_total", Counter, Count, ["breaker", "from", "to", "reason"], Breaker, Sum,
         "transitions of the breaker, by the kind of their reason";
-    CALLS = "fusebox_breaker_calls_total", Counter, Count, ["breaker", "outcome"], Breaker,
+    CALLS = "fusebox_breaker_calls_total", Counter, Count, ["breaker", "outcome"], Breaker, Sum,
         "calls by outcome: succeeded, failed, timed_out, ignored, cancelled, rejected";
-    NOT_PERMITTED = "fusebox_breaker_not_permitted_total", Counter, Count, ["breaker", "reason"], Breaker,
+    NOT_PERMITTED = "fusebox_breaker_not_permitted_total", Counter, Count, ["breaker", "reason"], Breaker, Sum,
         "calls the breaker itself refused, by the state that refused: open, half_open (every probe slot taken), forced_open";
-    IN_FLIGHT = "fusebox_breaker_in_flight", Gauge, Count, ["breaker"], Breaker,
+    IN_FLIGHT = "fusebox_breaker_in_flight", Gauge, Count, ["breaker"], Breaker, Sum,
         "calls admitted and not yet over";
-    PROBES_LEASED = "fusebox_breaker_probes_leased_total", Counter, Count, ["breaker"], Breaker,
+    PROBES_LEASED = "fusebox_breaker_probes_leased_total", Counter, Count, ["breaker"], Breaker, Sum,
         "rounds of probes begun: the turn to half-open leases the first probe in the same step";
-    PROBES_LOST = "fusebox_breaker_probes_lost_total", Counter, Count, ["breaker"], Breaker,
+    PROBES_LOST = "fusebox_breaker_probes_lost_total", Counter, Count, ["breaker"], Breaker, Sum,
         "probes that gave no outcome before their deadline";
 }
 Calls {
-    REFUSED = "fusebox_calls_refused_total", Counter, Count, ["agent", "reason"], Events,
+    REFUSED = "fusebox_calls_refused_total", Counter, Count, ["agent", "reason"], Events, Sum,
         "calls of steps that were not made, by who turned them away: open, half_open, forced_open (the breaker), line, bulkhead, rate_limit, budget, loop";
-    SHIELDED = "fusebox_step_shielded_total", Counter, Count, ["step", "by"], Events,
+    SHIELDED = "fusebox_step_shielded_total", Counter, Count, ["step", "by"], Events, Sum,
         "calls spared because a required step was unavailable";
-    RETRIES = "fusebox_step_retries_total", Counter, Count, ["step"], Events,
+    RETRIES = "fusebox_step_retries_total", Counter, Count, ["step"], Events, Sum,
         "attempts after the first";
-    QUEUE_WAIT = "fusebox_queue_wait_seconds", Histogram, Seconds, ["agent"], Events,
+    QUEUE_WAIT = "fusebox_queue_wait_seconds", Histogram, Seconds, ["agent"], Events, Sum,
         "time in the queue of a bulkhead or pool, of calls that had to queue and got a slot";
-    QUEUED = "fusebox_agent_queued_calls", Gauge, Count, ["agent"], Engine,
+    QUEUED = "fusebox_agent_queued_calls", Gauge, Count, ["agent"], Engine, Sum,
         "calls that queue for a slot of the agent's bulkhead or pool";
-    WAITING = "fusebox_agent_waiting_calls", Gauge, Count, ["agent"], Engine,
+    WAITING = "fusebox_agent_waiting_calls", Gauge, Count, ["agent"], Engine, Sum,
         "calls of runs that stand in line for an agent that is away or coming back";
-    OLDEST_WAIT = "fusebox_agent_oldest_wait_seconds", Gauge, Seconds, ["agent"], Engine,
+    OLDEST_WAIT = "fusebox_agent_oldest_wait_seconds", Gauge, Seconds, ["agent"], Engine, Largest,
         "how long the first of them has waited; 0 while nobody waits";
 }
 Recovery {
-    OBJECTIVE = "fusebox_recovery_objective_seconds", Gauge, Seconds, ["agent"], Engine,
+    OBJECTIVE = "fusebox_recovery_objective_seconds", Gauge, Seconds, ["agent"], Engine, Least,
         "the recovery objective of the agent; absent where none is set";
-    AWAY = "fusebox_agent_away_seconds", Gauge, Seconds, ["agent"], Engine,
+    AWAY = "fusebox_agent_away_seconds", Gauge, Seconds, ["agent"], Engine, Largest,
         "how long the agent has been away in its present outage; 0 while it is there";
-    DETECT = "fusebox_recovery_detect_seconds", Histogram, Seconds, ["agent"], Events,
+    DETECT = "fusebox_recovery_detect_seconds", Histogram, Seconds, ["agent"], Events, Sum,
         "from the first failure of a row to the opening of the breaker, told when the outage is over";
-    RECOVERY = "fusebox_recovery_seconds", Histogram, Seconds, ["agent", "verdict"], Events,
+    RECOVERY = "fusebox_recovery_seconds", Histogram, Seconds, ["agent", "verdict"], Events, Sum,
         "from opening to the success that closed the breaker, by verdict on the objective: met, breached, unset";
-    AT_RISK = "fusebox_objective_at_risk_total", Counter, Count, ["agent"], Events,
+    AT_RISK = "fusebox_objective_at_risk_total", Counter, Count, ["agent"], Events, Sum,
         "outages that put the objective at risk: most of it had passed, or the next probe came too late";
-    BREACHED = "fusebox_objective_breached_total", Counter, Count, ["agent"], Events,
+    BREACHED = "fusebox_objective_breached_total", Counter, Count, ["agent"], Events, Sum,
         "outages that lasted longer than the objective, counted while they last";
-    MET_RATIO = "fusebox_objective_met_ratio", Gauge, Count, ["agent"], Engine,
+    MET_RATIO = "fusebox_objective_met_ratio", Gauge, Count, ["agent"], Engine, MetShare,
         "share of decided outages that met the objective, 0 to 1; 1 before there is one";
-    HEALTH = "fusebox_health", Gauge, Count, ["status"], Engine,
+    HEALTH = "fusebox_health", Gauge, Count, ["status"], Engine, Worst(STATUSES),
         "1 for the status of the whole, 0 for the others: healthy, degraded, unhealthy";
 }
 Runs {
-    RUNS = "fusebox_runs_total", Counter, Count, ["status"], Events,
+    RUNS = "fusebox_runs_total", Counter, Count, ["status"], Events, Sum,
         "runs by how they ended in this process";
-    RUN_DURATION = "fusebox_run_duration_seconds", Histogram, Seconds, ["status"], Events,
+    RUN_DURATION = "fusebox_run_duration_seconds", Histogram, Seconds, ["status"], Events, Sum,
         "from taking a run up in this process to its end there, waits included";
-    LIVE = "fusebox_runs_live", Gauge, Count, [], Engine,
+    LIVE = "fusebox_runs_live", Gauge, Count, [], Engine, Sum,
         "runs this process works on, those that wait included";
-    STALLED = "fusebox_runs_stalled", Gauge, Count, [], Engine,
+    STALLED = "fusebox_runs_stalled", Gauge, Count, [], Engine, Sum,
         "runs with a call in flight that has shown no sign of life for too long";
-    STEPS = "fusebox_steps_total", Counter, Count, ["step", "status"], Events,
+    STEPS = "fusebox_steps_total", Counter, Count, ["step", "status"], Events, Sum,
         "steps by how they ended";
-    STEP_DURATION = "fusebox_step_duration_seconds", Histogram, Seconds, ["step"], Events,
+    STEP_DURATION = "fusebox_step_duration_seconds", Histogram, Seconds, ["step"], Events, Sum,
         "from handing a step out to its end, retries and waits included";
 }
 Store {
-    COMMITS = "fusebox_journal_commits_total", Counter, Count, ["durability"], Engine,
+    COMMITS = "fusebox_journal_commits_total", Counter, Count, ["durability"], Engine, Sum,
         "commits of journals by the level they were acknowledged at: volatile, local_fsync, primary, primary_fsync, replicated";
-    STORE_AWAY = "fusebox_store_away_total", Counter, Count, [], Events,
+    STORE_AWAY = "fusebox_store_away_total", Counter, Count, [], Events, Sum,
         "times the state store stopped answering";
-    STORE_MODE = "fusebox_store_mode", Gauge, Count, ["mode"], Store,
+    STORE_MODE = "fusebox_store_mode", Gauge, Count, ["mode"], Store, Worst(MODES),
         "1 for the mode of the store, 0 for the others: healthy, suspect, degraded, reconciling";
-    PENDING = "fusebox_store_pending_commits", Gauge, Count, [], Store,
+    PENDING = "fusebox_store_pending_commits", Gauge, Count, [], Store, Sum,
         "commits acknowledged while the store was away that it does not have yet";
-    PENDING_AGE = "fusebox_store_oldest_pending_seconds", Gauge, Seconds, [], Store,
+    PENDING_AGE = "fusebox_store_oldest_pending_seconds", Gauge, Seconds, [], Store, Largest,
         "how far the store is behind: the age of the oldest such commit; 0 without any";
-    COMMITS_AT_RISK = "fusebox_store_at_risk_commits", Gauge, Count, [], Store,
+    COMMITS_AT_RISK = "fusebox_store_at_risk_commits", Gauge, Count, [], Store, Sum,
         "such commits that this process alone has: its end would lose them";
-    FORKS = "fusebox_store_forks", Gauge, Count, [], Store,
+    FORKS = "fusebox_store_forks", Gauge, Count, [], Store, Sum,
         "partitions another owner took meanwhile: what was acknowledged here is kept apart";
 }
 Observation {
-    LOOKED_AT = "fusebox_looked_at_timestamp_seconds", Gauge, Seconds, [], Engine,
+    LOOKED_AT = "fusebox_looked_at_timestamp_seconds", Gauge, Seconds, [], Engine, Least,
         "when the gauges were last brought up to date, in seconds since 1970: time() less it is their staleness";
-    DROPPED = "fusebox_events_dropped_total", Counter, Count, ["queue"], Breaker,
+    DROPPED = "fusebox_events_dropped_total", Counter, Count, ["queue"], Breaker, Sum,
         "events that were never counted, by where they were lost: breakers (more moves at once than their queue holds), events, transitions (the counting was behind)";
 }
 }
+
+/// Upper bounds of the histograms' buckets, in seconds: from a cached answer to an outage of half an hour, where a
+/// bucket more would be read by nobody.
+#[cfg(any(feature = "figures", feature = "prometheus"))]
+pub const BUCKETS: [f64; 15] = [
+    0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
+];
+
+/// The media type of a page, for the answer to a scrape.
+#[cfg(any(feature = "figures", feature = "prometheus"))]
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Describes every metric to the present recorder. Call it once, after installing.
 pub fn describe() {

@@ -9,10 +9,13 @@ use crate::shared::{Member, Shared};
 use crate::time::{millis, short};
 
 /// How the system is as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Every breaker is closed, nobody waits, every run makes progress.
+    #[default]
     Healthy,
     /// An agent is away or coming back, or stands without protection: what is affected waits or goes on without it.
     Degraded,
@@ -20,8 +23,8 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
-/// How the system is, with the reasons.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How the system is, with the reasons. The default is that of nobody: healthy, without an agent or a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Health {
     /// The worst of what follows.
@@ -59,7 +62,7 @@ pub struct AgentHealth {
 }
 
 /// How the runs are that this process works on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunsHealth {
     /// Runs worked on, those that wait included.

@@ -88,11 +88,11 @@
 //! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (features `command`, `http`, `mcp`, `openai`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
-//! | `metrics` | `fusebox-metrics` | events as metrics, spans for a collector (features `metrics`, `prometheus`, `otlp`) |
+//! | `metrics` | `fusebox-metrics` | events as metrics, spans for a collector (features `metrics`, `figures`, `prometheus`, `otlp`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
 //! `http`, `mcp`, `openai` (agents outside the process), `control` (operating the engine of another process), `metrics`,
-//! `prometheus`, `rate-limit`, `tracing` (spans of runs, steps and attempts), `otlp` (sends them to a collector).
+//! `figures` (counts of several processes), `prometheus`, `rate-limit`, `tracing` (spans of runs, steps and attempts), `otlp` (sends them to a collector).
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;

@@ -13,6 +13,10 @@ use crate::table::{
     AT_RISK, AWAY, BREACHED, COMMITS, HEALTH, LIVE, LOOKED_AT, MET_RATIO, OBJECTIVE, OLDEST_WAIT,
     QUEUED, STALLED, STORE_AWAY, WAITING,
 };
+#[cfg(feature = "figures")]
+use crate::table::{IN_FLIGHT, STATE};
+#[cfg(feature = "figures")]
+use crate::together::STATES;
 
 const STATUSES: [(HealthStatus, &str); 3] = [
     (HealthStatus::Healthy, "healthy"),
@@ -79,6 +83,22 @@ fn set(agent: &str, standing: &Standing) {
         counter!(AT_RISK, "agent" => agent()).increment(0);
         counter!(BREACHED, "agent" => agent()).increment(0);
     }
+}
+
+/// What follows from the health of an engine alone: its breakers too.
+#[cfg(feature = "figures")]
+pub(crate) fn standing(it: &Health, labels: &Labels) {
+    for agent in &it.agents {
+        let breaker = labels.bound("breaker", &agent.agent);
+        for state in STATES {
+            let holds = f64::from(u8::from(*state == agent.state));
+            gauge!(STATE, "breaker" => breaker.to_string(), "state" => *state).increment(holds);
+        }
+        let in_flight = agent.in_flight as f64;
+        gauge!(IN_FLIGHT, "breaker" => breaker.to_string()).increment(in_flight);
+    }
+    health(it, labels);
+    looked_at();
 }
 
 pub(super) fn store(engine: &Engine) {
