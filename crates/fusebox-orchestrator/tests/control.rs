@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_agent::{Reply, agent_fn};
-use fusebox_orchestrator::control::{Client, ControlError, Listener, Request, find};
+use fusebox_orchestrator::control::{
+    Client, ControlError, Inbox, Listener, Request, Told, Watch, find,
+};
 use fusebox_orchestrator::{
-    Action, By, Engine, EventKind, HealthStatus, Resilience, RunOptions, RunStatus, Step, Workflow,
+    Action, By, Engine, Event, EventKind, HealthStatus, Resilience, RunOptions, RunStatus, Step,
+    Workflow,
 };
 use fusebox_state::MemoryStore;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -49,6 +53,13 @@ impl Stage {
     async fn client(&self) -> Client {
         let [client] = find(self.directory.path()).await.try_into().unwrap();
         client
+    }
+}
+
+async fn event(watch: &mut Watch) -> Event {
+    match watch.next().await.unwrap().unwrap() {
+        Told::Event(event) => *event,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -99,7 +110,7 @@ async fn a_breaker_is_forced_open_and_released_and_listeners_hear_who_and_why() 
             .unwrap()
             .contains("the vendor called")
     );
-    let told = watch.next().await.unwrap().unwrap();
+    let told = event(&mut watch).await;
     let EventKind::Operated { by, action, .. } = told.kind else {
         panic!("{told:?}");
     };
@@ -139,10 +150,7 @@ async fn a_run_that_waits_for_a_forced_breaker_goes_on_when_it_is_released() {
     let workflow = Workflow::builder("w").step(Step::new("a")).build().unwrap();
     let engine = stage.engine.clone();
     let run = tokio::spawn(async move { engine.run(&workflow, RunOptions::default()).await });
-    while !matches!(
-        watch.next().await.unwrap().unwrap().kind,
-        EventKind::StepWaiting { .. }
-    ) {}
+    while !matches!(event(&mut watch).await.kind, EventKind::StepWaiting { .. }) {}
     stage.go.notify_one();
     client
         .tell(&operate(Action::Release, By::new("ops", "go")))
@@ -165,10 +173,7 @@ async fn a_run_is_cancelled_with_who_and_why_and_no_other_is() {
         tokio::spawn(async move { engine.run(&workflow, options).await })
     });
     for _ in 0..2 {
-        while !matches!(
-            watch.next().await.unwrap().unwrap().kind,
-            EventKind::StepStarted { .. }
-        ) {}
+        while !matches!(event(&mut watch).await.kind, EventKind::StepStarted { .. }) {}
     }
     assert_eq!(client.overview().await.unwrap().runs.len(), 2);
     let cancel = |run: &str| Request::Cancel {
@@ -188,6 +193,114 @@ async fn a_run_is_cancelled_with_who_and_why_and_no_other_is() {
     assert!(matches!(gone, Err(ControlError::Refused(_))), "{gone:?}");
     stage.go.notify_one();
     assert_eq!(two.await.unwrap().unwrap().status, RunStatus::Completed);
+}
+
+/// Has an agent say so many lines in one breath, before the eyes of a watch; gives how many events it missed.
+async fn missed_of(lines: usize) -> u64 {
+    let chatty = agent_fn("chatty", move |_, cx| async move {
+        (0..lines).for_each(|line| cx.progress(&format!("line {line}")));
+        Ok(Reply::default())
+    });
+    let engine = Engine::builder(Arc::new(MemoryStore::new()))
+        .agent(chatty, Resilience::default())
+        .build()
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let _listener = Listener::start(&engine, directory.path()).unwrap();
+    let [client] = find(directory.path()).await.try_into().unwrap();
+    let mut watch = client.watch().await.unwrap();
+    let step = Step::new("chatty");
+    let workflow = Workflow::builder("w").step(step).build().unwrap();
+    engine.run(&workflow, RunOptions::default()).await.unwrap();
+    let mut missed = 0;
+    loop {
+        match watch.next().await.unwrap().unwrap() {
+            Told::Missed(some) => missed += some,
+            Told::Event(event) if matches!(event.kind, EventKind::RunEnded { .. }) => {
+                return missed;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_is_told_how_many_events_it_missed() {
+    assert_eq!(missed_of(10).await, 0);
+    // An engine keeps 1024 events for whoever is behind.
+    let missed = missed_of(1500).await;
+    assert!((400..=1500).contains(&missed), "{missed}");
+}
+
+#[tokio::test]
+async fn an_engine_tells_what_it_has_counted_and_at_its_end_every_inbox() {
+    let stage = stage();
+    let refused = stage.client().await.figures().await;
+    let Err(ControlError::Refused(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(why, "this engine does not count");
+
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Listener::builder(&stage.engine);
+    let counting = builder.figures(|| async { json!({ "calls": 3 }) });
+    let counting = counting.start(directory.path()).unwrap();
+    let [client] = find(directory.path()).await.try_into().unwrap();
+    assert_eq!(client.figures().await.unwrap(), json!({ "calls": 3 }));
+
+    let mut inboxes = [0, 1].map(|_| Inbox::open(directory.path()).unwrap());
+    // An inbox is no engine.
+    assert_eq!(find(directory.path()).await.len(), 1);
+    counting.close().await;
+    assert!(find(directory.path()).await.is_empty());
+    for inbox in &mut inboxes {
+        let [last] = inbox.take().try_into().unwrap();
+        assert_eq!(&last.engine, client.engine());
+        assert_eq!(last.figures, json!({ "calls": 3 }));
+        assert!(inbox.take().is_empty());
+    }
+    // The control: one that is only dropped says nothing.
+    let dropped = Listener::builder(&stage.engine).figures(|| async { json!(1) });
+    drop(dropped.start(directory.path()).unwrap());
+    assert!(inboxes[0].take().is_empty());
+    drop(inboxes);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn inboxes_that_are_dead_or_hang_keep_no_engine_from_ending() {
+    let stage = stage();
+    let directory = tempfile::tempdir().unwrap();
+    let notice = |name: &str, socket: &std::path::Path| {
+        let text = json!({ "inbox": socket }).to_string();
+        std::fs::write(directory.path().join(name), text).unwrap();
+    };
+    notice("1-0.inbox", "/nonexistent/x.sock".as_ref());
+    let hangs = directory.path().join("hangs.sock");
+    let _hangs = std::os::unix::net::UnixListener::bind(&hangs).unwrap();
+    notice("2-0.inbox", &hangs);
+    let mut inbox = Inbox::open(directory.path()).unwrap();
+    let listener = Listener::builder(&stage.engine).figures(|| async { json!(1) });
+    let listener = listener.start(directory.path()).unwrap();
+    listener.close().await;
+    assert_eq!(inbox.take().len(), 1);
+    assert!(!directory.path().join("1-0.inbox").exists());
+    assert!(inbox.is_there());
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    assert!(!inbox.is_there());
+}
+
+#[tokio::test]
+async fn two_engines_of_one_process_are_never_taken_for_one() {
+    let stage = stage();
+    let directory = tempfile::tempdir().unwrap();
+    let all: Vec<Listener> = (0..20)
+        .map(|_| Listener::start(&stage.engine, directory.path()).unwrap())
+        .collect();
+    let found = find(directory.path()).await;
+    let starts = found.iter().map(|client| client.engine().started_ms);
+    let starts: std::collections::BTreeSet<u64> = starts.collect();
+    assert_eq!(starts.len(), all.len());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::protocol::{EngineInfo, Overview, Request, Response};
+use super::spot::spots;
 use crate::event::Event;
 
 /// Where an engine listens, as its notice in the directory says.
@@ -41,30 +42,18 @@ pub struct Client {
     engine: EngineInfo,
 }
 
+/// How the notice of an engine ends.
+pub(super) const KIND: &str = "json";
+
 /// The engines that listen in `directory`, the oldest first. Notices of those that died are taken away; a directory
 /// that is not there holds none.
 pub async fn find(directory: &Path) -> Vec<Client> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut clients = Vec::new();
-    let notices = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    for notice in notices.filter(|path| path.extension().is_some_and(|it| it == "json")) {
-        let found = std::fs::read(&notice).ok();
-        let found = found.and_then(|bytes| serde_json::from_slice::<Found>(&bytes).ok());
-        let Some(Found { socket, engine }) = found else {
-            continue;
-        };
-        match UnixStream::connect(&socket).await {
-            Ok(_) => clients.push(Client { socket, engine }),
-            // Nobody listens there any more.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                let _ = std::fs::remove_file(&notice);
-                let _ = std::fs::remove_file(&socket);
-            }
-            Err(_) => {}
-        }
-    }
+    let found = spots(directory, KIND, |found: &Found| &found.socket).await;
+    let clients = found.into_iter().map(|(found, _)| Client {
+        socket: found.socket,
+        engine: found.engine,
+    });
+    let mut clients: Vec<_> = clients.collect();
     clients.sort_by_key(|client| (client.engine.started_ms, client.engine.pid));
     clients
 }
@@ -82,6 +71,15 @@ impl Client {
     /// See [`ControlError`].
     pub async fn overview(&self) -> Result<Overview, ControlError> {
         self.ask(&Request::Overview).await
+    }
+
+    /// What the engine has counted since it began, and its gauges of this moment, as it tells them: a document of
+    /// `fusebox_metrics::figures` where it counts so.
+    ///
+    /// # Errors
+    /// See [`ControlError`]; refused where the engine does not count.
+    pub async fn figures(&self) -> Result<serde_json::Value, ControlError> {
+        self.ask(&Request::Figures).await
     }
 
     /// Has something done: [`Request::Operate`] or [`Request::Cancel`].
@@ -140,22 +138,39 @@ pub struct Watch {
     _writer: OwnedWriteHalf,
 }
 
+/// What a watch is told.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Told {
+    /// Something happened.
+    Event(Box<Event>),
+    /// So many events happened here that nobody can be told any more: the watch was too slow.
+    Missed(u64),
+}
+
+/// A line of a watch.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Missed { missed: u64 },
+    Event(Box<Event>),
+}
+
 impl Watch {
-    /// The next event; `None` once the engine has gone. Events that were missed because nobody asked for them are
-    /// passed over.
+    /// What happened next; `None` once the engine has gone.
     ///
     /// # Errors
     /// See [`ControlError`].
     ///
     /// # Cancellation
     /// Nothing is lost when the future is dropped.
-    pub async fn next(&mut self) -> Result<Option<Event>, ControlError> {
-        while let Some(line) = self.lines.next_line().await? {
-            let document: serde_json::Value = serde_json::from_str(&line)?;
-            if document.get("missed").is_none() {
-                return Ok(Some(serde_json::from_value(document)?));
-            }
-        }
-        Ok(None)
+    pub async fn next(&mut self) -> Result<Option<Told>, ControlError> {
+        let Some(line) = self.lines.next_line().await? else {
+            return Ok(None);
+        };
+        Ok(Some(match serde_json::from_str(&line)? {
+            Line::Missed { missed } => Told::Missed(missed),
+            Line::Event(event) => Told::Event(event),
+        }))
     }
 }

@@ -1,99 +1,162 @@
 //! The engine's end of the socket.
 
+use std::fmt;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
-use super::client::Found;
+use super::client::{Found, KIND};
+use super::inbox::hand_over;
 use super::protocol::{EngineInfo, LiveRunInfo, MAX_REQUEST, Overview, Request, Response};
+use super::spot::Spot;
 use crate::engine::Engine;
 use crate::time::{millis, now_ms};
 
-/// The longest path a socket can have on every system, less some room.
-const MAX_PATH: usize = 96;
+/// Answers with what was counted.
+#[derive(Clone)]
+struct Ask(Arc<dyn Fn() -> Answer + Send + Sync>);
 
-/// Listens for those who want to look at an engine or operate it, until it is dropped.
+type Answer = Pin<Box<dyn Future<Output = Value> + Send>>;
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask")
+    }
+}
+
+/// Listens for those who want to look at an engine or operate it, until it is closed or dropped.
 #[derive(Debug)]
 pub struct Listener {
-    notice: PathBuf,
-    socket: PathBuf,
+    _spot: Spot,
+    directory: PathBuf,
+    host: Host,
     task: JoinHandle<()>,
 }
 
-impl Listener {
-    /// Lets `engine` be found in `directory`, which is made where it is missing, for its owner alone. Needs a tokio
+/// A listener about to [start](Self::start).
+#[derive(Debug)]
+pub struct ListenerBuilder {
+    engine: Engine,
+    figures: Option<Ask>,
+}
+
+impl ListenerBuilder {
+    /// Answers [`Request::Figures`] with what `ask` comes back with, and hands it over at the end. Without, an engine
+    /// says that it does not count.
+    ///
+    /// `ask` is called once per request, and may be called by several at a time.
+    #[must_use]
+    pub fn figures<F>(mut self, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Value> + Send + 'static,
+    {
+        self.figures = Some(Ask(Arc::new(move || Box::pin(ask()))));
+        self
+    }
+
+    /// Lets the engine be found in `directory`, which is made where it is missing, for its owner alone. Needs a tokio
     /// runtime with I/O.
     ///
     /// Where the directory's path is too long for a socket, that is made in the system's directory for temporary files.
     ///
     /// # Errors
     /// If the directory or the socket cannot be made.
-    pub fn start(engine: &Engine, directory: &Path) -> io::Result<Self> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let (pid, number) = (std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
-        let directory = std::path::absolute(directory)?;
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&directory)?;
-        let name = format!("{pid}-{number}");
-        let near = directory.join(format!("{name}.sock"));
-        let far = || std::env::temp_dir().join(format!("fusebox-{name}.sock"));
-        let is_short = near.as_os_str().len() <= MAX_PATH;
-        let socket = if is_short { near } else { far() };
-        // Left by a process of the same number that died: nobody else can have made it.
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket)?;
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    pub fn start(self, directory: &Path) -> io::Result<Listener> {
         let info = EngineInfo {
-            pid,
-            started_ms: now_ms(),
+            pid: std::process::id(),
+            started_ms: next_start(),
         };
-        let notice = directory.join(format!("{name}.json"));
-        let found = Found {
-            socket: socket.clone(),
+        let (spot, listener) = Spot::take(directory, KIND, |socket| Found {
+            socket: socket.to_owned(),
             engine: info.clone(),
+        })?;
+        let host = Host {
+            engine: self.engine,
+            info,
+            figures: self.figures,
         };
-        // Written aside and moved, so that nobody reads half of it.
-        let draft = directory.join(format!("{name}.new"));
-        std::fs::write(
-            &draft,
-            serde_json::to_vec(&found).expect("it is plain data"),
-        )?;
-        std::fs::rename(&draft, &notice)?;
-        let task = tokio::spawn(accept(listener, engine.clone(), info));
-        Ok(Self {
-            notice,
-            socket,
-            task,
+        Ok(Listener {
+            _spot: spot,
+            directory: directory.to_owned(),
+            task: tokio::spawn(accept(listener, host.clone())),
+            host,
         })
+    }
+}
+
+impl Listener {
+    /// For an engine that does not count; see [`ListenerBuilder::start`].
+    ///
+    /// # Errors
+    /// If the directory or the socket cannot be made.
+    pub fn start(engine: &Engine, directory: &Path) -> io::Result<Self> {
+        Self::builder(engine).start(directory)
+    }
+
+    /// Says more than who listens.
+    pub fn builder(engine: &Engine) -> ListenerBuilder {
+        ListenerBuilder {
+            engine: engine.clone(),
+            figures: None,
+        }
+    }
+
+    /// Hands what was counted over to every [`Inbox`](super::Inbox) of the directory, and then is found no more.
+    ///
+    /// To be called once nothing more is counted. It takes a second at most, where an inbox does not answer. Dropping
+    /// the listener instead leaves nobody with more than they had asked for.
+    ///
+    /// # Cancellation
+    /// The listener is dropped with the future.
+    pub async fn close(self) {
+        if let Some(figures) = &self.host.figures {
+            hand_over(&self.directory, self.host.info.clone(), (figures.0)().await).await;
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         self.task.abort();
-        // Whoever finds them all the same is told by the connection that nobody is there.
-        let _ = std::fs::remove_file(&self.notice);
-        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
-async fn accept(listener: UnixListener, engine: Engine, info: EngineInfo) {
+/// Now, in milliseconds; later for each call of a process, so that no two of its engines are taken for one.
+fn next_start() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = now_ms();
+    let next = |last: u64| Some(now.max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    last.ok().and_then(next).unwrap_or(now)
+}
+
+/// Who answers.
+#[derive(Debug, Clone)]
+struct Host {
+    engine: Engine,
+    info: EngineInfo,
+    figures: Option<Ask>,
+}
+
+async fn accept(listener: UnixListener, host: Host) {
     // Those that talk now; they end with the listener.
     let mut talks = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (engine, info) = (engine.clone(), info.clone());
+                    let host = host.clone();
                     // Whoever goes away in the middle of an answer has it no more.
-                    talks.spawn(async move { let _ = talk(stream, &engine, info).await; });
+                    talks.spawn(async move { let _ = talk(stream, &host).await; });
                 }
                 // Out of file handles or the like: the next one may have more luck.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
@@ -103,7 +166,8 @@ async fn accept(listener: UnixListener, engine: Engine, info: EngineInfo) {
     }
 }
 
-async fn talk(stream: UnixStream, engine: &Engine, info: EngineInfo) -> io::Result<()> {
+async fn talk(stream: UnixStream, host: &Host) -> io::Result<()> {
+    let engine = &host.engine;
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
@@ -111,7 +175,8 @@ async fn talk(stream: UnixStream, engine: &Engine, info: EngineInfo) -> io::Resu
     let done = match serde_json::from_str(&line) {
         Err(error) => Err(format!("the request cannot be read: {error}")),
         Ok(Request::Watch) => return watch(engine, reader, writer).await,
-        Ok(Request::Overview) => return answer(&mut writer, Ok(overview(engine, info))).await,
+        Ok(Request::Overview) => return answer(&mut writer, Ok(overview(host))).await,
+        Ok(Request::Figures) => return answer(&mut writer, figures(host).await).await,
         Ok(Request::Operate { agent, action, by }) => {
             let done = engine.operate(&agent, action, &by);
             done.map_err(|error| error.to_string())
@@ -175,16 +240,23 @@ async fn watch(
     }
 }
 
-fn overview(engine: &Engine, info: EngineInfo) -> Overview {
-    let runs = engine.shared.runs.all().into_iter();
+async fn figures(host: &Host) -> Result<Value, String> {
+    match &host.figures {
+        Some(figures) => Ok((figures.0)().await),
+        None => Err("this engine does not count".to_owned()),
+    }
+}
+
+fn overview(host: &Host) -> Overview {
+    let runs = host.engine.shared.runs.all().into_iter();
     let runs = runs.map(|(run, calls, quiet)| LiveRunInfo {
         run: run.to_string(),
         calls,
         quiet_ms: millis(quiet),
     });
     Overview {
-        engine: info,
-        health: engine.health(),
+        engine: host.info.clone(),
+        health: host.engine.health(),
         runs: runs.collect(),
     }
 }

@@ -15,6 +15,8 @@ pub(super) const MAX_REQUEST: u64 = 64 * 1024;
 pub enum Request {
     /// How it is: answered with an [`Overview`].
     Overview,
+    /// What it has counted: answered with a document of whoever counts there.
+    Figures,
     /// Its events from now on.
     Watch,
     /// Moves a breaker by hand.
@@ -56,6 +58,16 @@ pub struct EngineInfo {
     pub pid: u32,
     /// When it began to listen, in milliseconds since 1970 (UTC).
     pub started_ms: u64,
+}
+
+/// What an engine had counted when it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LastFigures {
+    /// Which engine.
+    pub engine: EngineInfo,
+    /// As it would have answered [`Request::Figures`].
+    pub figures: serde_json::Value,
 }
 
 /// How an engine is.
