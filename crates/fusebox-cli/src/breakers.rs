@@ -8,6 +8,7 @@ use fusebox::orchestrator::{Action, AgentHealth, By};
 use serde_json::json;
 
 use crate::args::{BreakersArgs, BreakersVerb, PlaceArgs};
+use crate::control::{Untold, tell_all};
 use crate::failure::Failure;
 use crate::output;
 use crate::place::Place;
@@ -51,9 +52,7 @@ async fn list(place: &PlaceArgs, json: bool) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     if engines.is_empty() {
-        output::say(
-            "no engine runs here; breakers live in the process of `fusebox run` and `resume`",
-        );
+        output::say(&Untold::Nobody.to_string());
         return Ok(ExitCode::SUCCESS);
     }
     for overview in &engines {
@@ -127,37 +126,19 @@ async fn operate(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every engine that has the agent does it: to whoever operates, the agent is one. Answers with their processes, of
-/// which there is at least one.
+/// Every engine that has the agent does it. Answers with their processes.
 pub(crate) async fn tell(
     agent: &str,
     action: Action,
     by: &By,
     place: &PlaceArgs,
 ) -> Result<Vec<u32>, Failure> {
-    let clients: Vec<Client> = engines_of(place)?.await;
-    let (mut done, mut refused) = (Vec::new(), None);
-    for client in &clients {
-        let request = Request::Operate {
-            agent: agent.to_owned(),
-            action,
-            by: by.clone(),
-        };
-        match client.tell(&request).await {
-            Ok(()) => done.push(client.engine().pid),
-            Err(ControlError::Refused(why)) => refused = Some(why),
-            Err(ControlError::Gone(_)) => {}
-            Err(error) => return Err(Failure::environment(error.into())),
-        }
-    }
-    if done.is_empty() {
-        let none = || {
-            "no engine runs here; breakers live in the process of `fusebox run` and `resume`"
-                .to_owned()
-        };
-        return Err(Failure::misuse(refused.unwrap_or_else(none)));
-    }
-    Ok(done)
+    let request = Request::Operate {
+        agent: agent.to_owned(),
+        action,
+        by: by.clone(),
+    };
+    Ok(tell_all(&engines_of(place)?.await, &request).await?)
 }
 
 fn engines_of(place: &PlaceArgs) -> Result<impl Future<Output = Vec<Client>>, Failure> {

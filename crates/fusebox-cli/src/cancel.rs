@@ -4,12 +4,13 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fusebox::orchestrator::control::{ControlError, Request, find};
+use fusebox::orchestrator::control::{Request, find};
 use fusebox::orchestrator::{By, CancelError, cancel as cancel_stored};
 use fusebox::{RunId, RunStatus};
 use serde_json::json;
 
 use crate::args::{CancelArgs, PlaceArgs};
+use crate::control::{Untold, tell_one};
 use crate::failure::Failure;
 use crate::output;
 use crate::place::{Place, no_such_run};
@@ -59,16 +60,14 @@ pub(crate) async fn stop(
         by: by.clone(),
     };
     // The engine that works on it, if one does.
-    for client in find(&place.engines()).await {
-        match client.tell(&request).await {
-            Ok(()) => {
-                let (run, pid) = (run.clone(), client.engine().pid);
-                return Ok(Stopped::Told { run, pid });
-            }
-            // Another one's run, or an engine that has just ended.
-            Err(ControlError::Refused(_) | ControlError::Gone(_)) => {}
-            Err(error) => return Err(Failure::environment(error.into())),
+    match tell_one(&find(&place.engines()).await, &request).await {
+        Ok(pid) => {
+            let run = run.clone();
+            return Ok(Stopped::Told { run, pid });
         }
+        // Nobody's, or another one's.
+        Err(Untold::Nobody | Untold::Refused(_)) => {}
+        Err(silent @ Untold::Silent { .. }) => return Err(silent.into()),
     }
     let ended = cancel_stored(Arc::clone(&place.store), run, by).await;
     let head = ended.map_err(|error| match error {

@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use fusebox::agent::{Agent, Order};
-use fusebox::metrics::EngineMetrics;
-use fusebox::metrics::prometheus::Exporter;
+use fusebox::metrics::Meter;
 use fusebox::orchestrator::control::Listener;
 use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
 use fusebox::orchestrator::{Alternatives, EngineBuilder, load_run};
 use fusebox::{Engine, RunId, RunOptions, RunReport};
-use serde_json::Value;
-use tokio::sync::oneshot;
+use serde_json::{Value, json};
 
 use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
@@ -95,8 +92,8 @@ impl Job<'_> {
         }
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel())?;
-        let _listener = listen(&engine, &place);
-        let metrics = self.metrics(&engine);
+        let meter = Meter::start(&engine);
+        let listener = listen(&engine, &place, meter.clone());
         let notifier = Notifier::start(&engine, self.how)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
         let printer = progress.as_ref().map(Progress::printer);
@@ -115,17 +112,21 @@ impl Job<'_> {
         if let Some(notifier) = notifier {
             notifier.finish().await;
         }
-        let report = result?;
-        if let Some(metrics) = metrics {
-            metrics.write().await;
-        }
-        let account = match fallback.zip(log) {
+        let account = match fallback.zip(log).filter(|_| result.is_ok()) {
             Some((fallback, log)) => {
                 fallback.settle(self.how.json).await;
                 Some(fallback.account(log.finish().await))
             }
             None => None,
         };
+        // Nothing more is counted from here on, whatever came of the run.
+        if let Some(listener) = listener {
+            listener.close().await;
+        }
+        let report = result?;
+        if let Some(path) = &self.how.metrics {
+            write(path, &meter).await;
+        }
         self.conclude(report, &artifacts, account)
     }
 
@@ -220,19 +221,6 @@ impl Job<'_> {
         options
     }
 
-    fn metrics(&self, engine: &Engine) -> Option<Metrics> {
-        let path = self.how.metrics.clone()?;
-        let exporter = Exporter::new();
-        let metrics = EngineMetrics::of(engine).exporting(exporter.clone());
-        let (stop, stopped) = oneshot::channel::<()>();
-        Some(Metrics {
-            path,
-            exporter,
-            stop,
-            task: tokio::spawn(metrics.follow_until(BETWEEN_LOOKS, stopped)),
-        })
-    }
-
     fn conclude(
         self,
         report: RunReport,
@@ -250,26 +238,12 @@ impl Job<'_> {
     }
 }
 
-/// How old the figures of `--metrics` get while it runs.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-
-/// What `--metrics` collects.
-struct Metrics {
-    path: PathBuf,
-    exporter: Exporter,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Metrics {
-    /// A file that cannot be written takes nothing from the run.
-    async fn write(self) {
-        let _ = self.stop.send(());
-        let _ = self.task.await;
-        if let Err(error) = tokio::fs::write(&self.path, self.exporter.render()).await {
-            let path = self.path.display();
-            output::complain(&format!("--metrics {path} could not be written: {error}"));
-        }
+/// What `--metrics` asks for. A file that cannot be written takes nothing from the run.
+async fn write(path: &Path, meter: &Meter) {
+    let page = meter.figures().await.render();
+    if let Err(error) = tokio::fs::write(path, page).await {
+        let path = path.display();
+        output::complain(&format!("--metrics {path} could not be written: {error}"));
     }
 }
 
@@ -286,9 +260,16 @@ fn stop_on_signals(cancel: impl Fn() + Send + 'static) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets other commands look at the engine and operate it. Where that cannot be, the run goes on without.
-fn listen(engine: &Engine, place: &Place) -> Option<Listener> {
-    Listener::start(engine, &place.engines())
+/// Lets other commands look at the engine, operate it and read what it has counted. Where that cannot be, the run goes
+/// on without.
+fn listen(engine: &Engine, place: &Place, meter: Meter) -> Option<Listener> {
+    let figures = move || {
+        let meter = meter.clone();
+        async move { json!(meter.figures().await) }
+    };
+    let listener = Listener::builder(engine).figures(figures);
+    let listener = listener.start(&place.engines());
+    listener
         .inspect_err(|error| {
             let path = place.engines();
             let path = path.display();

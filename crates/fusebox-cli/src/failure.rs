@@ -6,6 +6,7 @@ use fusebox::orchestrator::file::FileErrors;
 use fusebox::{EngineError, orchestrator::HistoryError};
 use serde_json::json;
 
+use crate::control::Untold;
 use crate::output;
 
 /// Nothing was started.
@@ -87,6 +88,15 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Store(_) | EngineError::History(_) => Self::Environment(error.into()),
             other => Self::Misuse(other.into()),
+        }
+    }
+}
+
+impl From<Untold> for Failure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Nobody | Untold::Refused(_) => Self::Misuse(untold.into()),
+            Untold::Silent { .. } => Self::Environment(untold.into()),
         }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         access,
         engines: Engines::of(directory),
     });
+    // Before anybody can know that it is counted here.
+    app.engines.open_inbox().await;
     // So that a store that cannot be opened is told now; the page says so too, and tries again.
     if let Err(problem) = app.records.heads(0).await {
         output::complain(&problem.to_string());

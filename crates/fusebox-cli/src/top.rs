@@ -92,6 +92,7 @@ impl Model {
             Update::Engine(overview) => self.engine(*overview, now),
             Update::Gone(engine) => self.gone(&engine),
             Update::Event(pid, event) => self.event(pid, *event, now),
+            Update::Missed(pid, missed) => self.missed(pid, missed, now),
             Update::Runs(heads) => self.heads(heads),
             Update::Done(done) => self.done(done),
         }

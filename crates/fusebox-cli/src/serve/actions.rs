@@ -1,6 +1,5 @@
 //! What an operator may do. Each action names its reason and is told on standard error.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use fusebox::RunId;
-use fusebox::orchestrator::control::{Client, ControlError, Request};
+use fusebox::orchestrator::control::Request;
 use fusebox::orchestrator::{Action, By, CancelError, DecideError, Decision, cancel, decide};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,10 +16,10 @@ use serde_json::{Value, json};
 use super::App;
 use super::access::Peer;
 use super::api::parse;
-use super::engines::tell;
 use super::problem::Problem;
 use super::records::{bounded, unread};
 use super::resume::resume;
+use crate::control::{Untold, tell_all, tell_one};
 use crate::output;
 use crate::who::user;
 
@@ -110,37 +109,11 @@ pub(super) async fn breaker(
         by: by.clone(),
     };
     let told = tell_all(&app.engines.clients().await, &request).await;
+    let told = told.map_err(Problem::from);
     let what = format!("{action} {agent}");
     note(peer, &by, &what, &told);
     app.engines.feed.turn();
     told.map(|processes| Json(json!({ "agent": agent, "action": action, "processes": processes })))
-}
-
-async fn tell_all(clients: &[Client], request: &Request) -> Result<Vec<u32>, Problem> {
-    let (mut done, mut refused) = (Vec::new(), None);
-    for client in clients {
-        match tell(client, request).await {
-            Ok(()) => done.push(client.engine().pid),
-            Err(ControlError::Refused(why)) => refused = Some(why),
-            Err(ControlError::Gone(error)) if error.kind() != ErrorKind::TimedOut => {}
-            Err(error) => return Err(silent(client, error)),
-        }
-    }
-    if done.is_empty() {
-        let none =
-            "no engine runs here; breakers live in the process of `fusebox run` and `resume`";
-        return Err(Problem::conflict(refused.as_deref().unwrap_or(none)));
-    }
-    Ok(done)
-}
-
-/// An engine whose answer nobody knows.
-fn silent(client: &Client, error: ControlError) -> Problem {
-    let pid = client.engine().pid;
-    let error = anyhow::Error::from(error);
-    Problem::unavailable(&error.context(format!(
-        "process {pid} gives no answer; it may have done it, or do it yet: look at it before trying again"
-    )))
 }
 
 /// `POST /api/runs/RUN/ACTION`.
@@ -175,18 +148,13 @@ async fn cancel_run(app: &App, run: &RunId, by: &By) -> Result<Value, Problem> {
         run: run.to_string(),
         by: by.clone(),
     };
-    for client in app.engines.clients().await {
-        match tell(&client, &request).await {
-            Ok(()) => {
-                return Ok(
-                    json!({ "run": run.as_str(), "status": "stopping", "process": client.engine().pid }),
-                );
-            }
-            // Another one's run, or an engine that has just ended.
-            Err(ControlError::Refused(_)) => {}
-            Err(ControlError::Gone(error)) if error.kind() != ErrorKind::TimedOut => {}
-            Err(error) => return Err(silent(&client, error)),
+    match tell_one(&app.engines.clients().await, &request).await {
+        Ok(process) => {
+            return Ok(json!({ "run": run.as_str(), "status": "stopping", "process": process }));
         }
+        // Nobody's, or another one's.
+        Err(Untold::Nobody | Untold::Refused(_)) => {}
+        Err(silent @ Untold::Silent { .. }) => return Err(silent.into()),
     }
     let store = app.records.store().await?;
     let head = bounded(cancel(store, run, by)).await?;

@@ -1,21 +1,26 @@
 //! The engines of this place, as they come and go.
 
+mod counts;
+
 use std::collections::BTreeSet;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fusebox::orchestrator::control::{Client, ControlError, Overview, Request, find};
+use fusebox::metrics::figures::Figures;
+use fusebox::orchestrator::control::{Client, ControlError, EngineInfo, Overview, Told, find};
 use futures_util::future::join_all;
 
+use self::counts::Counts;
 use super::feed::Feed;
+use crate::control::PATIENCE;
 
 /// Between two looks for new engines.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long an engine that does not answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where there has never been one: the first may live for the blink of an eye, and is only counted if it
+/// finds somebody to tell.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 
 /// How old an answer may be that several callers share.
 const FRESH: Duration = Duration::from_millis(100);
@@ -23,12 +28,17 @@ const FRESH: Duration = Duration::from_millis(100);
 /// Which engine: a process number may come again.
 type Id = (u32, u64);
 
+fn id(engine: &EngineInfo) -> Id {
+    (engine.pid, engine.started_ms)
+}
+
 /// Asks the engines that listen in a directory, and follows what they tell.
 pub(super) struct Engines {
     directory: PathBuf,
     pub(super) feed: Arc<Feed>,
     followed: Arc<Mutex<BTreeSet<Id>>>,
     asked: tokio::sync::Mutex<Option<Asked>>,
+    counts: tokio::sync::Mutex<Counts>,
 }
 
 /// What they answered, when, and in which turn of the feed.
@@ -45,6 +55,7 @@ impl Engines {
             feed: Arc::new(Feed::new()),
             followed: Arc::default(),
             asked: tokio::sync::Mutex::default(),
+            counts: tokio::sync::Mutex::default(),
         }
     }
 
@@ -77,12 +88,35 @@ impl Engines {
         overviews
     }
 
-    /// Follows every engine there is and will be. Never returns.
+    /// What all of them have counted by now, those that have ended included.
+    pub(super) async fn figures(&self) -> Figures {
+        let mut counts = self.counts.lock().await;
+        counts.look(&self.directory).await;
+        counts.figures()
+    }
+
+    /// Engines that end from now on are counted to their last call.
+    pub(super) async fn open_inbox(&self) {
+        self.counts.lock().await.open_inbox(&self.directory);
+    }
+
+    /// Follows every engine there is and will be, and counts them. Never returns.
     pub(super) async fn follow(&self) {
+        tokio::join!(self.watch_all(), self.count_all());
+    }
+
+    async fn count_all(&self) {
         loop {
+            self.counts.lock().await.look(&self.directory).await;
+            tokio::time::sleep(counts::LOOK).await;
+        }
+    }
+
+    async fn watch_all(&self) {
+        loop {
+            self.open_inbox().await;
             for client in self.clients().await {
-                let engine = client.engine();
-                let id = (engine.pid, engine.started_ms);
+                let id = id(client.engine());
                 if lock(&self.followed).insert(id) {
                     let (feed, followed) = (Arc::clone(&self.feed), Arc::clone(&self.followed));
                     tokio::spawn(async move {
@@ -92,15 +126,10 @@ impl Engines {
                     });
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            let is_there = self.directory.exists();
+            tokio::time::sleep(if is_there { LOOK } else { FIRST_LOOK }).await;
         }
     }
-}
-
-/// Has an engine do something. One that does not answer in time may do it yet.
-pub(super) async fn tell(client: &Client, request: &Request) -> Result<(), ControlError> {
-    let told = tokio::time::timeout(PATIENCE, client.tell(request)).await;
-    told.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 fn lock(followed: &Mutex<BTreeSet<Id>>) -> std::sync::MutexGuard<'_, BTreeSet<Id>> {
@@ -113,7 +142,10 @@ async fn watch(client: &Client, feed: &Feed) -> Result<(), ControlError> {
     feed.remark("engine_found", pid, None, &format!("process {pid} is here"));
     let told = loop {
         match events.next().await {
-            Ok(Some(event)) => feed.event(pid, &event),
+            Ok(Some(Told::Event(event))) => feed.event(pid, &event),
+            Ok(Some(Told::Missed(missed))) => feed.missed(pid, missed),
+            // Of a kind that is younger than this list.
+            Ok(Some(_)) => {}
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }

@@ -68,6 +68,13 @@ impl Feed {
         self.publish(json!({ "pid": pid, "run": event.run, "event": event.kind, "text": text }));
     }
 
+    /// An engine told so many events that this process was too slow to hear.
+    pub(super) fn missed(&self, pid: u32, missed: u64) {
+        let what = if missed == 1 { "event" } else { "events" };
+        let text = format!("{missed} {what} of process {pid} missed");
+        self.remark("events_missed", pid, None, &text);
+    }
+
     /// What happened to an engine, or to what was started from here.
     pub(super) fn remark(&self, kind: &str, pid: u32, run: Option<&str>, text: &str) {
         let event = json!({ "kind": kind });

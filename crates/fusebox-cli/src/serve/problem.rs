@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::control::Untold;
+
 /// An answer that says what went wrong and what to do: `{"error": …}` with a status that fits.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
@@ -45,6 +47,15 @@ impl Problem {
     /// The store or an engine does not answer.
     pub(super) fn unavailable(error: &anyhow::Error) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}"))
+    }
+}
+
+impl From<Untold> for Problem {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Nobody | Untold::Refused(_) => Self::conflict(untold),
+            Untold::Silent { .. } => Self::unavailable(&untold.into()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fusebox::orchestrator::control::{Client, EngineInfo, Overview, find};
+use fusebox::orchestrator::control::{Client, EngineInfo, Overview, Told, find};
 use fusebox::orchestrator::{Event, RunHead, list_runs};
 use fusebox::state::StateStore;
 use tokio::sync::mpsc::Sender;
@@ -28,6 +28,8 @@ pub(super) enum Update {
     Gone(EngineInfo),
     /// Of the engine in this process.
     Event(u32, Box<Event>),
+    /// So many events of the engine in this process.
+    Missed(u32, u64),
     Runs(Result<Vec<RunHead>, String>),
     /// What became of an action.
     Done(Result<String, String>),
@@ -95,8 +97,13 @@ async fn follow(client: &Client, updates: &Sender<Update>) -> anyhow::Result<()>
         let asked = Instant::now();
         let mut next = asked + EVERY;
         while let Ok(event) = timeout_at(next, watch.next()).await {
-            let Some(event) = event? else { return Ok(()) };
-            updates.send(Update::Event(pid, Box::new(event))).await?;
+            match event? {
+                None => return Ok(()),
+                Some(Told::Event(event)) => updates.send(Update::Event(pid, event)).await?,
+                Some(Told::Missed(missed)) => updates.send(Update::Missed(pid, missed)).await?,
+                // Of a kind that is younger than this list.
+                Some(_) => continue,
+            }
             next = next.min(Instant::now().max(asked + BURST));
         }
     }

@@ -159,11 +159,22 @@ impl Model {
             } => Some(format!("{by}: {action} {agent}: {reason}")),
             other => describe(other),
         };
-        let Some(text) = text else { return };
+        if let Some(text) = text {
+            self.line(pid, event.run, text, at_ms);
+        }
+    }
+
+    /// An engine told so many events that this process was too slow to hear.
+    pub(super) fn missed(&mut self, pid: u32, missed: u64, at_ms: u64) {
+        let what = if missed == 1 { "event" } else { "events" };
+        self.line(pid, None, format!("{missed} {what} missed"), at_ms);
+    }
+
+    fn line(&mut self, pid: u32, run: Option<String>, text: String, at_ms: u64) {
         self.events.push_front(Line {
             at_ms,
             pid,
-            run: event.run,
+            run,
             text,
         });
         self.events.truncate(EVENTS);
