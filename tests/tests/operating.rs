@@ -2,34 +2,10 @@
 
 #![cfg(target_os = "linux")]
 
-use fusebox_tests::{Gate, Sandbox, eventually};
+mod operated;
 
-const FLOW: &str = r#"
-[workflow]
-name = "operated"
-
-[agents.gated]
-kind = "command"
-command = ["sh", "gated.sh"]
-
-[[step]]
-name = "first"
-agent = "gated"
-
-[[step]]
-name = "second"
-agent = "gated"
-requires = ["first"]
-"#;
-
-const RUN: [&str; 5] = ["run", "operated.toml", "--id", "operated", "--json"];
-
-fn sandbox() -> (Sandbox, Gate) {
-    let sandbox = Sandbox::new();
-    let gate = Gate::new(sandbox.path());
-    sandbox.write("operated.toml", FLOW);
-    (sandbox, gate)
-}
+use fusebox_tests::eventually;
+use operated::{RUN, sandbox};
 
 #[test]
 fn a_breaker_is_forced_open_while_a_run_works_and_released_again() {

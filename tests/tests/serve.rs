@@ -2,33 +2,15 @@
 
 #![cfg(target_os = "linux")]
 
+mod operated;
 mod serving;
 
 use std::io::{BufRead as _, Read as _};
 
 use fusebox_tests::{Ask, FakeEngine, Gate, Running, Sandbox, eventually};
+use operated::{RUN, sandbox};
 use serde_json::{Value, json};
 use serving::serve;
-
-const FLOW: &str = r#"
-[workflow]
-name = "operated"
-
-[agents.gated]
-kind = "command"
-command = ["sh", "gated.sh"]
-
-[[step]]
-name = "first"
-agent = "gated"
-
-[[step]]
-name = "second"
-agent = "gated"
-requires = ["first"]
-"#;
-
-const RUN: [&str; 5] = ["run", "operated.toml", "--id", "operated", "--json"];
 
 /// A run that stands at its gate, and a server that shows it.
 struct Scene {
@@ -41,9 +23,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let sandbox = Sandbox::new();
-        let gate = Gate::new(sandbox.path());
-        sandbox.write("operated.toml", FLOW);
+        let (sandbox, gate) = sandbox();
         let running = sandbox.start(&RUN);
         gate.arrived("first", 1);
         let (serving, url) = serve(&sandbox, &[]);

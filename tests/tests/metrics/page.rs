@@ -71,6 +71,12 @@ impl Peaks {
         }
     }
 
+    /// The metrics that never were on a page.
+    pub(crate) fn absent(&self) -> Vec<&'static str> {
+        let names = METRICS.iter().map(|metric| metric.name);
+        names.filter(|name| !self.0.contains_key(name)).collect()
+    }
+
     /// The metrics that never were more than zero.
     pub(crate) fn silent(&self) -> Vec<&'static str> {
         let names = METRICS.iter().map(|metric| metric.name);

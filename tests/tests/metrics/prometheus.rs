@@ -7,11 +7,17 @@ use std::process::{Child, Command, Stdio};
 
 use fusebox::metrics::METRICS;
 use fusebox::metrics::prometheus::Exporter;
+#[cfg(target_os = "linux")]
+use fusebox_tests::Sandbox;
 use fusebox_tests::eventually;
 use serde_json::Value;
 
 use crate::scene::play;
+#[cfg(target_os = "linux")]
+use crate::scene::{Eyes, play_before};
 use crate::server::{Server, get};
+#[cfg(target_os = "linux")]
+use crate::serving::serve;
 
 const WHY: &str = "needs the programs prometheus and promtool: `cargo xtask dashboards --check` finds or fetches them";
 
@@ -56,6 +62,21 @@ impl Prometheus {
             .iter()
             .filter_map(|name| Some(name.as_str()?.to_owned()))
             .collect()
+    }
+
+    /// Waits until one that begins after the call is over.
+    #[cfg(target_os = "linux")]
+    fn wait_for_a_scrape(&self) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64();
+        let query = "/api/v1/query?query=timestamp(fusebox_health)";
+        eventually("another scrape", || {
+            let answer: Value = serde_json::from_str(&get(self.address, query)?).ok()?;
+            let at = answer["data"]["result"][0]["value"][1].as_str()?;
+            (at.parse::<f64>().ok()? > now).then_some(())
+        });
     }
 
     /// The metrics of the table it has not seen.
@@ -106,11 +127,49 @@ fn a_real_prometheus_shows_every_metric_of_the_table() {
     });
 }
 
+/// The rows that a Prometheus has not seen once the scene was played before these eyes, through `fusebox serve`.
+#[cfg(target_os = "linux")]
+fn missing_from_serve(eyes: impl Fn(PathBuf) -> Eyes) -> Vec<&'static str> {
+    let sandbox = Sandbox::new();
+    let (_serving, url) = serve(&sandbox, &[]);
+    let address = url.trim_start_matches("http://").parse().unwrap();
+    let prometheus = Prometheus::scraping(address, sandbox.path());
+    eventually("Prometheus scrapes", || {
+        let names = prometheus.names();
+        names.contains(&"fusebox_health".to_owned()).then_some(())
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let engines = sandbox.state_dir().join("engines");
+    runtime.block_on(play_before(&eyes(engines)));
+    prometheus.wait_for_a_scrape();
+    assert_eq!(judged(&get(address, "/metrics").unwrap()), "");
+    prometheus.missing()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs the programs prometheus and promtool: `cargo xtask dashboards --check` finds or fetches them"]
+fn a_real_prometheus_that_scrapes_serve_shows_every_metric_of_the_table() {
+    assert_eq!(missing_from_serve(Eyes::Counting), Vec::<&str>::new());
+    // The control: an engine that does not count has what its health says.
+    let missing = missing_from_serve(Eyes::NotCounting);
+    assert_eq!(METRICS.len() - missing.len(), 12, "missing: {missing:?}");
+    assert!(missing.contains(&"fusebox_runs_total"), "{missing:?}");
+}
+
 #[test]
 #[ignore = "needs the programs prometheus and promtool: `cargo xtask dashboards --check` finds or fetches them"]
 fn promtool_finds_nothing_to_mend_on_a_page() {
     let exporter = Exporter::new();
     fusebox_testkit::virtual_time(7, async |_| play(&exporter).await);
+    assert_eq!(judged(&exporter.render()), "");
+}
+
+/// What promtool has to say about a page.
+fn judged(page: &str) -> String {
     let mut child = Command::new(program("promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -119,9 +178,10 @@ fn promtool_finds_nothing_to_mend_on_a_page() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(exporter.render().as_bytes()).unwrap();
+    input.write_all(page.as_bytes()).unwrap();
     drop(input);
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
 }

@@ -1,11 +1,17 @@
 //! An outage with everything in it, in virtual or in real time: it has no clock of its own.
 
+#[cfg(target_os = "linux")]
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox::agent::{AgentError, Reply, agent_fn};
 use fusebox::breaker::{Config, Jitter};
+#[cfg(target_os = "linux")]
+use fusebox::metrics::Meter;
 use fusebox::metrics::{EngineMetrics, prometheus::Exporter};
+#[cfg(target_os = "linux")]
+use fusebox::orchestrator::control::{Listener, ListenerBuilder};
 use fusebox::orchestrator::{Engine, EventKind, Resilience, RunOptions, RunStatus, Step, Workflow};
 use fusebox::state::{FallbackConfig, FallbackStore, MemoryStore, StateStore};
 use fusebox_testkit::{EventLog, FailingStore, Operation, ScriptedAgent, StoreFault};
@@ -21,11 +27,78 @@ const WHILE: Duration = Duration::from_millis(400);
 ///
 /// On a runtime of one thread: an agent that talks without a pause has to drown out who listens.
 pub(crate) async fn play(exporter: &Exporter) {
-    agent_outage(exporter).await;
-    store_outage(exporter).await;
+    play_before(&Eyes::Exporter(exporter.clone())).await;
 }
 
-async fn agent_outage(exporter: &Exporter) {
+/// The same before other eyes.
+pub(crate) async fn play_before(eyes: &Eyes) {
+    agent_outage(eyes).await;
+    store_outage(eyes).await;
+}
+
+/// Who sees an engine.
+pub(crate) enum Eyes {
+    /// A page of its own.
+    Exporter(Exporter),
+    /// Whoever asks in this directory, as the command's engines are asked.
+    #[cfg(target_os = "linux")]
+    Counting(PathBuf),
+    /// The same, of an engine that does not count.
+    #[cfg(target_os = "linux")]
+    NotCounting(PathBuf),
+}
+
+/// An engine that is seen.
+struct Seen {
+    follow: Option<JoinHandle<()>>,
+    #[cfg(target_os = "linux")]
+    listener: Option<Listener>,
+}
+
+impl Eyes {
+    fn on(&self, engine: &Engine) -> Seen {
+        #[cfg(target_os = "linux")]
+        let listening = |listener: ListenerBuilder, directory: &Path| Seen {
+            follow: None,
+            listener: Some(listener.start(directory).unwrap()),
+        };
+        match self {
+            Self::Exporter(exporter) => {
+                let metrics = EngineMetrics::of(engine).exporting(exporter.clone());
+                Seen {
+                    follow: Some(tokio::spawn(metrics.follow(LOOK))),
+                    #[cfg(target_os = "linux")]
+                    listener: None,
+                }
+            }
+            #[cfg(target_os = "linux")]
+            Self::Counting(directory) => {
+                let meter = Meter::start(engine);
+                let figures = move || {
+                    let meter = meter.clone();
+                    async move { serde_json::json!(meter.figures().await) }
+                };
+                listening(Listener::builder(engine).figures(figures), directory)
+            }
+            #[cfg(target_os = "linux")]
+            Self::NotCounting(directory) => listening(Listener::builder(engine), directory),
+        }
+    }
+}
+
+impl Seen {
+    async fn end(self) {
+        if let Some(follow) = self.follow {
+            follow.abort();
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(listener) = self.listener {
+            listener.close().await;
+        }
+    }
+}
+
+async fn agent_outage(eyes: &Eyes) {
     let store = Arc::new(FailingStore::new(MemoryStore::new()));
     let model = ScriptedAgent::new("model")
         .fails(AgentError::api("503"))
@@ -52,7 +125,7 @@ async fn agent_outage(exporter: &Exporter) {
         .seed(7)
         .build()
         .unwrap();
-    let follow = follow(&engine, exporter);
+    let seen = eyes.on(&engine);
 
     let talk = workflow("talk", [Step::new("chatty")]);
     assert_eq!(run(&engine, &talk).await, RunStatus::Completed);
@@ -98,10 +171,10 @@ async fn agent_outage(exporter: &Exporter) {
     });
     assert_eq!(status, RunStatus::Completed);
     tokio::time::sleep(WHILE).await;
-    follow.abort();
+    seen.end().await;
 }
 
-async fn store_outage(exporter: &Exporter) {
+async fn store_outage(eyes: &Eyes) {
     let primary = Arc::new(FailingStore::new(MemoryStore::new()));
     let config = FallbackConfig::degrade_volatile().past_lease(true);
     let store = FallbackStore::open(primary.clone(), config).await.unwrap();
@@ -111,7 +184,7 @@ async fn store_outage(exporter: &Exporter) {
         .agent(agent.clone(), Resilience::default())
         .build()
         .unwrap();
-    let follow = follow(&engine, exporter);
+    let seen = eyes.on(&engine);
     let work = workflow("work", [Step::new("agent")]);
     let mut log = EventLog::of(&engine);
     let (status, ()) = tokio::join!(run(&engine, &work), async {
@@ -128,12 +201,7 @@ async fn store_outage(exporter: &Exporter) {
     assert_eq!(status, RunStatus::Completed);
     assert!(store.settle(Duration::from_secs(30)).await);
     tokio::time::sleep(WHILE).await;
-    follow.abort();
-}
-
-fn follow(engine: &Engine, exporter: &Exporter) -> JoinHandle<()> {
-    let metrics = EngineMetrics::of(engine).exporting(exporter.clone());
-    tokio::spawn(metrics.follow(LOOK))
+    seen.end().await;
 }
 
 fn workflow(name: &str, steps: impl IntoIterator<Item = Step>) -> Workflow {

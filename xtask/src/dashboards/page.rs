@@ -1,6 +1,6 @@
 //! `docs/metrics.md`.
 
-use fusebox_metrics::{Group, Kind, METRICS, Metric, Source};
+use fusebox_metrics::{Group, Kind, METRICS, Metric, Source, Together};
 
 use super::alerts::ALERTS;
 
@@ -9,7 +9,7 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask dashboards` from crates/fusebox-metrics/src/table.rs and xtask/src/dashboards/alerts.rs. -->
 
-Everything `fusebox-metrics` emits. An engine reports all of it through `EngineMetrics`; a breaker alone its own lines \
+Everything `fusebox-metrics` emits. An engine reports all of it through `EngineMetrics` or a `Meter`; a breaker alone its own lines \
 through `BreakerMetrics`. Names of breakers, agents and steps are labels, names of runs never are: beyond 200 values of \
 one label (`Labels`) every further one is counted as `other`. There counters and histograms add up, gauges of calls add \
 up too, and of times the longest counts.
@@ -17,6 +17,9 @@ up too, and of times the longest counts.
 - `docs/observability/fusebox-dashboard.json` is a Grafana dashboard: import it and choose the data source.
 - `docs/observability/fusebox-alerts.yml` is a file for `rule_files` of Prometheus;
   `promtool test rules docs/observability/fusebox-alerts.test.yml` shows each alert firing and keeping quiet.
+
+`fusebox serve` shows all of it for the engines of one place, added up: counters and histograms of those that have ended \
+too, gauges of those that live, as the column \"together\" says.
 
 A ratio is `0.0..=1.0`, a time is in seconds, a histogram's buckets end at 5 ms to 30 minutes.
 ";
@@ -62,7 +65,7 @@ pub(super) fn render() -> String {
     let mut text = HEAD.to_owned();
     for (group, title) in GROUPS {
         text += &format!(
-            "\n## {title}\n\n| metric | kind | unit | labels | meaning | from |\n|---|---|---|---|---|---|\n"
+            "\n## {title}\n\n| metric | kind | unit | labels | meaning | from | together |\n|---|---|---|---|---|---|---|\n"
         );
         for metric in METRICS.iter().filter(|metric| metric.group == group) {
             text += &row(metric);
@@ -93,14 +96,27 @@ fn row(metric: &Metric) -> String {
         .map(|label| format!("`{label}`"))
         .collect();
     format!(
-        "| `{}` | {} | {} | {} | {} | {} |\n",
+        "| `{}` | {} | {} | {} | {} | {} | {} |\n",
         metric.name,
         kind(metric.kind),
         metric.unit.as_str(),
         labels.join(", "),
         metric.meaning,
         source(metric.source),
+        together(metric.together),
     )
+}
+
+fn together(together: Together) -> String {
+    match together {
+        Together::Sum => "sum".to_owned(),
+        Together::Largest => "largest".to_owned(),
+        Together::Least => "least".to_owned(),
+        Together::Worst(words) => format!("the last of {}", words.join(", ")),
+        Together::WhereWorst(of) => format!("the largest where `{of}` is as shown"),
+        Together::MetShare => "share of all".to_owned(),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn kind(kind: Kind) -> &'static str {
