@@ -10,6 +10,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::trace::RequestSpan;
 use crate::web::{Body, Client, Destination, Failure, Phase, Request};
 
 pub use builder::{HttpAgentBuilder, HttpMethod};
@@ -76,6 +77,18 @@ impl HttpAgent {
         HttpAgentBuilder::new(name.into(), url.into())
     }
 
+    async fn answer(&self, task: Task, cx: &Context) -> Result<Value, AgentError> {
+        let result = tokio::select! {
+            biased;
+            result = self.exchange(task, cx) => result,
+            interrupted = cx.interrupted() => {
+                let message = format!("{self}: {interrupted}");
+                return Err(interrupted.with_message(message));
+            }
+        };
+        result.map_err(|failure| failure.of(self))
+    }
+
     async fn exchange(&self, task: Task, cx: &Context) -> Result<Value, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -125,15 +138,9 @@ impl Agent for HttpAgent {
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         cx.check()?;
-        let result = tokio::select! {
-            biased;
-            result = self.exchange(task, cx) => result,
-            interrupted = cx.interrupted() => {
-                let message = format!("{self}: {interrupted}");
-                return Err(interrupted.with_message(message));
-            }
-        };
-        result.map(Reply::new).map_err(|failure| failure.of(self))
+        let span = RequestSpan::http(&self.method.into(), &self.to);
+        let output = span.around(self.answer(task, cx)).await?;
+        Ok(Reply::new(output))
     }
 }
 

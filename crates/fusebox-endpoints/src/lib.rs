@@ -11,6 +11,9 @@
 //!   calls, JSON that fits a schema, tokens and money told to budgets.
 //! - `mcp`: [`McpTool`] is a tool of a Model Context Protocol server, an [`McpServer`] over stdio
 //!   (Unix) or streamable HTTP, whose one connection its tools share.
+//! - `tracing`: what models, tools and services are asked are spans with OpenTelemetry's
+//!   attributes, which go with the request (`traceparent`) while somebody collects them; they never
+//!   hold what was asked, answered or sent in secret.
 //!
 #![cfg_attr(all(feature = "command", unix), doc = "```")]
 #![cfg_attr(not(all(feature = "command", unix)), doc = "```ignore")]
@@ -46,6 +49,9 @@ mod openai;
 
 #[cfg(any(feature = "mcp", feature = "openai"))]
 mod prompt;
+
+#[cfg(feature = "http")]
+mod trace;
 
 #[cfg(feature = "http")]
 mod web;

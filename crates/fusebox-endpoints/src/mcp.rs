@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use fusebox_agent::{Agent, AgentError, Context, Description, ErrorKind, Reply, Task};
-use rmcp::model::{CallToolRequestParams, RequestMetaObject};
+use rmcp::model::{CallToolRequestParams, CallToolResult, RequestMetaObject};
 use serde_json::Value;
+
+use crate::trace::{self, RequestSpan};
 
 pub use self::http::McpHttp;
 pub use self::limits::McpLimits;
@@ -140,6 +142,29 @@ impl McpTool {
         &self.server
     }
 
+    async fn answer(&self, input: Value, cx: &Context) -> Result<CallToolResult, AgentError> {
+        let request = self.request(input, cx)?;
+        let interrupted = tokio::select! {
+            biased;
+            answer = self.server.call(request) => {
+                let answer = answer.map_err(|error| {
+                    let message = format!("{self}: {error}");
+                    error.with_message(message)
+                })?;
+                if answer.is_error == Some(true) {
+                    trace::tool_failed();
+                }
+                return Ok(answer);
+            }
+            interrupted = cx.interrupted() => interrupted,
+        };
+        if interrupted.kind == ErrorKind::TimedOut {
+            self.server.doubt();
+        }
+        let message = format!("{self}: {interrupted} before it answered");
+        Err(interrupted.with_message(message))
+    }
+
     fn request(&self, input: Value, cx: &Context) -> Result<CallToolRequestParams, AgentError> {
         let refused = |why: String| AgentError::invalid_input(format!("{self}: {why}"));
         let input = match &self.arguments {
@@ -158,6 +183,10 @@ impl McpTool {
         };
         let mut meta = RequestMetaObject::new();
         meta.insert(IDEMPOTENCY_KEY.to_owned(), cx.idempotency_key().into());
+        // Where the conventions have it: one connection carries many requests.
+        if let Some(parent) = trace::traceparent() {
+            meta.insert("traceparent".to_owned(), parent.into());
+        }
         params.meta = Some(meta);
         Ok(params)
     }
@@ -171,23 +200,10 @@ impl Agent for McpTool {
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         cx.check()?;
-        let request = self.request(task.input, cx)?;
-        let interrupted = tokio::select! {
-            biased;
-            answer = self.server.call(request) => {
-                let answer = answer.map_err(|error| {
-                    let message = format!("{self}: {error}");
-                    error.with_message(message)
-                })?;
-                return output::reply(answer, self.errors, self);
-            }
-            interrupted = cx.interrupted() => interrupted,
-        };
-        if interrupted.kind == ErrorKind::TimedOut {
-            self.server.doubt();
-        }
-        let message = format!("{self}: {interrupted} before it answered");
-        Err(interrupted.with_message(message))
+        let (name, transport) = (self.server.name(), self.server.transport());
+        let span = RequestSpan::tool(&self.tool, name, transport);
+        let result = span.around(self.answer(task.input, cx)).await?;
+        output::reply(result, self.errors, self)
     }
 }
 

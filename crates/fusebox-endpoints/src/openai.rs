@@ -16,13 +16,15 @@ use fusebox_policy::Spend;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use self::answer::Answer;
-use self::request::Chat;
+use crate::trace::{self, RequestSpan};
 use crate::web::{Body, Client, Destination, Failure, Phase, Request, judge};
 
+pub(crate) use answer::Answer;
 pub use builder::OpenAiAgentBuilder;
 pub use price::Price;
+pub(crate) use request::Chat;
 pub use request::Tool;
 
 /// An agent that is a language model behind an API like that of OpenAI: OpenAI itself, Azure,
@@ -165,13 +167,16 @@ impl OpenAiAgent {
             headers,
             body: Some(body.to_string().into_bytes()),
         };
+        let sent = Instant::now();
         let mut answer = self.client.send(request).await?;
         // By what came, not by what was asked for: some answer in one piece all the same.
         if answer.is_of_type("text/event-stream") {
-            return stream::read(&mut answer, &self.client, cx).await;
+            return stream::read(&mut answer, &self.client, cx, sent).await;
         }
         let whole = answer.whole().await?;
-        self.read(&answer, &whole)
+        let read = self.read(&answer, &whole)?;
+        trace::said(&read);
+        Ok(read)
     }
 
     fn read(&self, body: &Body, whole: &[u8]) -> Result<Answer, Failure> {
@@ -197,13 +202,9 @@ impl Agent for OpenAiAgent {
 
     async fn call(&self, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         cx.check()?;
-        let result = tokio::select! {
-            biased;
-            result = self.exchange(task, cx) => result,
-            interrupted = cx.interrupted() => return Err(self.named(interrupted)),
-            gone = cx.reader_gone() => return Err(self.named(gone)),
-        };
-        result.map(Reply::new).map_err(|failure| failure.of(self))
+        let span = RequestSpan::chat(&self.chat, &self.to);
+        let output = span.around(self.answer(task, cx)).await?;
+        Ok(Reply::new(output))
     }
 
     fn estimate(&self, task: &Task) -> Spend {
@@ -218,6 +219,25 @@ impl Agent for OpenAiAgent {
 }
 
 impl OpenAiAgent {
+    async fn answer(&self, task: Task, cx: &Context) -> Result<Value, AgentError> {
+        let result = tokio::select! {
+            biased;
+            result = self.exchange(task, cx) => result,
+            interrupted = cx.interrupted() => return Err(self.named(interrupted)),
+            gone = cx.reader_gone() => return Err(self.named(gone)),
+        };
+        result.map_err(|failure| failure.of(self))
+    }
+
+    async fn try_least(&self, cx: &Context) -> Result<(), AgentError> {
+        let result = tokio::select! {
+            biased;
+            result = self.ask(self.chat.probe(), cx) => result,
+            interrupted = cx.interrupted() => return Err(self.named(interrupted)),
+        };
+        result.map(drop).map_err(|failure| failure.of(self))
+    }
+
     fn named(&self, error: AgentError) -> AgentError {
         let message = format!("{self}: {error}");
         error.with_message(message)
@@ -234,12 +254,8 @@ impl Probe for OpenAiAgent {
 
     async fn probe(&self, cx: &Context) -> Result<(), AgentError> {
         cx.check()?;
-        let result = tokio::select! {
-            biased;
-            result = self.ask(self.chat.probe(), cx) => result,
-            interrupted = cx.interrupted() => return Err(self.named(interrupted)),
-        };
-        result.map(drop).map_err(|failure| failure.of(self))
+        let span = RequestSpan::chat(&self.chat.least(), &self.to);
+        span.around(self.try_least(cx)).await
     }
 }
 

@@ -80,6 +80,14 @@ impl EngineMetrics {
         self
     }
 
+    /// Sends to this collector instead of the installed recorder. For a page beside it, make a second of these.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn sending(mut self, metrics: crate::otlp::Metrics) -> Self {
+        self.recorder = Recorder::Collector(metrics);
+        self
+    }
+
     /// Reports to this tally instead of the installed recorder.
     #[cfg(feature = "figures")]
     #[must_use]

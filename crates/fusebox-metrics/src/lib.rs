@@ -24,7 +24,7 @@
 //! |---|---|
 //! | `figures` | [`figures`]: everything as data, of one process or of several; [`Meter`]: that of an engine |
 //! | `orchestrator` | [`EngineMetrics`]: a whole engine, every line of the table; [`RunMetrics`]: its events alone |
-//! | `otlp` | [`otlp`]: the spans of runs, steps and attempts, sent to an OpenTelemetry collector |
+//! | `otlp` | [`otlp`]: spans and metrics, sent to an OpenTelemetry collector |
 //! | `prometheus` | [`prometheus`]: everything in the Prometheus text format |
 //! | `state` | [`StoreMetrics`]: how sure a store is |
 //!

@@ -1,91 +1,99 @@
-//! The spans of runs, steps and attempts, sent to an OpenTelemetry collector.
+//! Spans and metrics, sent to an OpenTelemetry collector.
 //!
 //! ```no_run
-//! use fusebox_metrics::otlp::Spans;
+//! use fusebox_metrics::EngineMetrics;
+//! use fusebox_metrics::otlp::{Metrics, Spans};
+//! # use fusebox_orchestrator::Engine;
+//! # use fusebox_state::MemoryStore;
+//! # use std::sync::Arc;
+//! use std::time::Duration;
 //! use tracing_subscriber::layer::SubscriberExt;
 //! use tracing_subscriber::util::SubscriberInitExt;
 //!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # let engine = Engine::builder(Arc::new(MemoryStore::new())).build()?;
 //! let spans = Spans::to("http://127.0.0.1:4318", "review-desk")?;
 //! tracing_subscriber::registry().with(spans.layer()).init();
+//! let metrics = Metrics::to("http://127.0.0.1:4318", "review-desk")?;
+//! let looks = EngineMetrics::of(&engine).sending(metrics.clone());
+//! let looking = tokio::spawn(looks.follow(Duration::from_secs(1)));
 //! // … runs …
-//! spans.finish(); // what has not been sent yet is sent now
-//! # Ok::<(), fusebox_metrics::otlp::BadEndpoint>(())
+//! // What has not been sent yet is sent now; both calls block.
+//! tokio::task::spawn_blocking(move || (spans.finish(), metrics.finish())).await?;
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! A run is a span, within it each call of a step, within that each attempt at an agent (`invoke_agent`), and within
-//! that what a model or a tool is asked (`chat`, `execute_tool`).
+//! that what a model, a tool or a service is asked (`chat`, `execute_tool`, `POST`). The metrics are those of
+//! [`METRICS`](crate::METRICS).
+//!
+//! Nobody waits for a collector: both are sent from threads of their own, with little memory; what cannot be delivered
+//! within seconds is lost, and told by `finish`. Plain HTTP: a collector stands beside its process. TLS is there if
+//! another part of the program brings it into `reqwest`. What the collector wants to see of whoever sends goes into
+//! `OTEL_EXPORTER_OTLP_HEADERS`, and what there is to say of the process into `OTEL_RESOURCE_ATTRIBUTES`.
 
+mod delivery;
+mod metrics;
+mod spans;
+
+use std::error::Error;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry::{Key, KeyValue};
+use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
-use tracing::Subscriber;
-use tracing_opentelemetry::OpenTelemetryLayer;
-use tracing_subscriber::registry::LookupSpan;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
-/// How long one delivery may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub use crate::table::BUCKETS;
+pub use delivery::Undelivered;
+pub use metrics::Metrics;
+pub use spans::Spans;
 
-/// Spans on their way to a collector, in batches, from a thread of their own: nobody waits for it. What it cannot
-/// deliver in time is lost. Clones are one.
-#[derive(Debug, Clone)]
-pub struct Spans {
-    provider: SdkTracerProvider,
-}
+/// How long one delivery may take: less than the five seconds for which the SDK waits at its end.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The collector's address cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("`{endpoint}` is no address of a collector; give one like http://127.0.0.1:4318")]
 pub struct BadEndpoint {
     endpoint: String,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: Box<dyn Error + Send + Sync>,
 }
 
-impl Spans {
-    /// Spans for the collector at `endpoint` (OTLP over HTTP, Protobuf; its path `/v1/traces` is added), as those of
-    /// `service`.
-    ///
-    /// Plain HTTP: a collector stands beside its process. TLS is there if another part of the program brings it into
-    /// `reqwest`.
-    ///
-    /// # Errors
-    /// An address that is none. A collector that does not answer is no error, now or later.
-    pub fn to(endpoint: &str, service: &str) -> Result<Self, BadEndpoint> {
-        // The exporter's client wants one where another crate of the program has TLS, whatever the collector's
-        // address. An error only says that the program has chosen its own.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let exporter = SpanExporter::builder()
-            .with_http()
-            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(PATIENCE)
-            .build()
-            .map_err(|error| BadEndpoint {
-                endpoint: endpoint.to_owned(),
-                source: error.into(),
-            })?;
-        let service = Resource::builder().with_service_name(service.to_owned());
-        let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
-            .with_resource(service.build())
-            .build();
-        Ok(Self { provider })
+impl BadEndpoint {
+    fn new(endpoint: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            source: source.into(),
+        }
     }
+}
 
-    /// What collects the spans, for a subscriber of `tracing`.
-    pub fn layer<S>(&self) -> OpenTelemetryLayer<S, Tracer>
-    where
-        S: Subscriber + for<'span> LookupSpan<'span>,
-    {
-        tracing_opentelemetry::layer().with_tracer(self.provider.tracer("fusebox"))
-    }
+/// Has an exporter send Protobuf to a path of the collector.
+fn aimed<B: WithExportConfig>(exporter: B, endpoint: &str, path: &str) -> B {
+    // The exporter's client wants one where another crate of the program has TLS, whatever the collector's address.
+    // An error only says that the program has chosen its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    exporter
+        .with_endpoint(format!("{}{path}", endpoint.trim_end_matches('/')))
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(PATIENCE)
+}
 
-    /// Sends what has not been sent yet and ends the thread; blocks for some seconds at most. Spans that end later
-    /// are lost.
-    pub fn finish(&self) {
-        // What could not be delivered is lost, as it says above.
-        let _ = self.provider.shutdown();
+/// Who sends. Counters begin anew with each process, so each is an instance of its own, unless the environment names it.
+fn resource(service: &str) -> Resource {
+    const INSTANCE: &str = "service.instance.id";
+    static OWN: LazyLock<String> =
+        LazyLock::new(|| RandomIdGenerator::default().new_trace_id().to_string());
+    let known = Resource::builder().build();
+    let builder = Resource::builder().with_service_name(service.to_owned());
+    match known.get(&Key::from_static_str(INSTANCE)) {
+        Some(_) => builder.build(),
+        None => {
+            let instance = KeyValue::new(INSTANCE, OWN.as_str());
+            builder.with_attribute(instance).build()
+        }
     }
 }

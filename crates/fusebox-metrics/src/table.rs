@@ -192,7 +192,7 @@ Observation {
 
 /// Upper bounds of the histograms' buckets, in seconds: from a cached answer to an outage of half an hour, where a
 /// bucket more would be read by nobody.
-#[cfg(any(feature = "figures", feature = "prometheus"))]
+#[cfg(any(feature = "figures", feature = "otlp", feature = "prometheus"))]
 pub const BUCKETS: [f64; 15] = [
     0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
 ];

@@ -1,8 +1,10 @@
 //! Spans of runs, steps and attempts, with the attributes of OpenTelemetry's conventions for generative AI.
 //!
 //! ```text
-//! run ─► step ─► invoke_agent (an attempt) ─► chat, execute_tool (what a model or tool is asked)
+//! run ─► step ─► invoke_agent (an attempt) ─► chat, execute_tool, POST (what a model, tool or service is asked)
 //! ```
+//!
+//! The last are opened by the agents themselves: they alone know whom they ask, and for how much.
 //!
 //! Without the feature `tracing` nothing of it is compiled. With it and nobody listening, a span costs the check of one
 //! number; an attempt is boxed once more only while somebody does.

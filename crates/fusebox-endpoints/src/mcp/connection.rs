@@ -78,6 +78,12 @@ impl Connection {
         })
     }
 
+    /// The version of the protocol that was agreed upon.
+    pub(super) fn protocol(&self) -> Option<String> {
+        let server = self.service.peer_info()?;
+        Some(server.protocol_version.to_string())
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.service.is_closed() || self.service.is_transport_closed()
     }

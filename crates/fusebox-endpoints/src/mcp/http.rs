@@ -1,5 +1,7 @@
 //! A server that is a service, spoken to over streamable HTTP.
 
+mod quiet;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::common::client_side_sse::SseRetryPolicy;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
+use self::quiet::QuietClient;
 use crate::web::{ClientSetup, Destination, Secret, SetupError, tls};
 
 /// Bytes of the body of a refusal that are read.
@@ -70,6 +73,11 @@ impl McpHttp {
         Ok(self)
     }
 
+    #[cfg(feature = "tracing")]
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.to
+    }
+
     /// What the server may repeat, and nobody should see.
     pub(super) fn secrets(&self) -> Vec<String> {
         let headers = self.headers.iter().map(|(_, value)| value.expose());
@@ -85,7 +93,7 @@ impl McpHttp {
     pub(super) fn transport(
         &self,
         message_bytes: usize,
-    ) -> Result<StreamableHttpClientTransport<Client>, SetupError> {
+    ) -> Result<StreamableHttpClientTransport<QuietClient>, SetupError> {
         let mut config = StreamableHttpClientTransportConfig::with_uri(self.to.url().as_str());
         config.retry_config = Arc::new(Never);
         config.max_sse_event_size = message_bytes;
@@ -103,6 +111,7 @@ impl McpHttp {
             .no_proxy()
             .build()
             .map_err(|_| SetupError::new("no HTTP client can be made"))?;
+        let client = QuietClient(client);
         Ok(StreamableHttpClientTransport::with_client(client, config))
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fusebox_agent::{AgentError, Context};
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Tool};
+use rmcp::service::ServiceError;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout};
@@ -18,6 +19,7 @@ use super::limits::McpLimits;
 use super::restart::Restart;
 #[cfg(unix)]
 use super::stdio::McpStdio;
+use crate::trace;
 use crate::web::Scrubber;
 
 /// How a server is reached.
@@ -168,11 +170,16 @@ impl McpServer {
         self.inner.connections.load(Ordering::Relaxed)
     }
 
+    pub(super) fn transport(&self) -> &McpTransport {
+        &self.inner.transport
+    }
+
     pub(super) async fn call(
         &self,
         request: CallToolRequestParams,
     ) -> Result<CallToolResult, AgentError> {
         let connection = self.connection().await?;
+        trace::speaks(connection.protocol().as_deref());
         match connection.call(request).await {
             Ok(CallToolResponse::Complete(result)) => Ok(result),
             Ok(CallToolResponse::InputRequired(_)) => Err(error::asks_back("input")),
@@ -298,6 +305,9 @@ impl Inner {
     }
 
     fn not_answered(&self, failed: &CallError) -> AgentError {
+        if let ServiceError::McpError(error) = &failed.error {
+            trace::refused(error.code.0);
+        }
         self.scrubbed(error::not_answered(&self.name, failed))
     }
 

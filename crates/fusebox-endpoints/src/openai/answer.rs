@@ -1,5 +1,7 @@
 //! What the model answered, whole or piece by piece.
 
+use std::time::Duration;
+
 use fusebox_agent::AgentError;
 use serde_json::{Map, Value, json};
 
@@ -8,13 +10,20 @@ use crate::web::{Failure, Phase};
 
 /// An answer, or as much of it as has come.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+#[cfg_attr(
+    not(feature = "tracing"),
+    allow(dead_code, reason = "some of it only a span tells")
+)]
+pub(crate) struct Answer {
     text: String,
     refusal: String,
     calls: Vec<ToolCall>,
-    finish: Option<String>,
-    model: Option<String>,
-    pub(super) usage: Option<Usage>,
+    pub(crate) finish: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) id: Option<String>,
+    /// From sending the request to the first piece, if the answer came in pieces.
+    pub(crate) first_piece_after: Option<Duration>,
+    pub(crate) usage: Option<Usage>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +86,9 @@ impl Answer {
     fn take_common(&mut self, whole: &Value, choice: &Value) {
         if let Some(model) = whole["model"].as_str().filter(|model| !model.is_empty()) {
             self.model = Some(model.to_owned());
+        }
+        if let Some(id) = whole["id"].as_str().filter(|id| !id.is_empty()) {
+            self.id = Some(id.to_owned());
         }
         if let Some(usage) = Usage::read(&whole["usage"]) {
             self.usage = Some(usage);

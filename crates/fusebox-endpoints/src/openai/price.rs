@@ -44,15 +44,25 @@ impl Price {
         self.spend(Usage {
             prompt: request_bytes.div_ceil(BYTES_PER_TOKEN) as u64,
             completion: answer_tokens,
+            cached: None,
+            reasoning: None,
         })
     }
 }
 
 /// Tokens used by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Usage {
-    pub(super) prompt: u64,
-    pub(super) completion: u64,
+#[cfg_attr(
+    not(feature = "tracing"),
+    allow(dead_code, reason = "some of it only a span tells")
+)]
+pub(crate) struct Usage {
+    pub(crate) prompt: u64,
+    pub(crate) completion: u64,
+    /// Those of the prompt that came from a cache, where that is told.
+    pub(crate) cached: Option<u64>,
+    /// Those of the completion that were thought and not said, where that is told.
+    pub(crate) reasoning: Option<u64>,
 }
 
 impl Usage {
@@ -61,6 +71,8 @@ impl Usage {
         Some(Self {
             prompt: usage["prompt_tokens"].as_u64()?,
             completion: usage["completion_tokens"].as_u64().unwrap_or(0),
+            cached: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
+            reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
         })
     }
 
@@ -82,7 +94,12 @@ mod tests {
     #[test]
     fn a_part_of_a_micro_dollar_is_charged_as_one() {
         let price = Price::per_million(150_000, 600_000);
-        let usage = |prompt, completion| Usage { prompt, completion };
+        let usage = |prompt, completion| Usage {
+            prompt,
+            completion,
+            cached: None,
+            reasoning: None,
+        };
         assert_eq!(price.spend(usage(1000, 500)), Spend::new(1500, 450));
         assert_eq!(price.spend(usage(1, 0)), Spend::new(1, 1));
         assert_eq!(price.spend(usage(0, 0)), Spend::ZERO);

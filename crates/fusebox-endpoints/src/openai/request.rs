@@ -43,21 +43,21 @@ impl Tool {
 
 /// The standing part of a request.
 #[derive(Clone)]
-pub(super) struct Chat {
-    pub(super) model: String,
-    pub(super) system: Option<String>,
-    pub(super) prompt: Option<Prompt>,
-    pub(super) tools: Vec<Tool>,
+pub(crate) struct Chat {
+    pub(crate) model: String,
+    pub(crate) system: Option<String>,
+    pub(crate) prompt: Option<Prompt>,
+    pub(crate) tools: Vec<Tool>,
     /// The name of the schema and the schema.
-    pub(super) schema: Option<(String, Value)>,
+    pub(crate) schema: Option<(String, Value)>,
     /// How the limit of tokens is called, and how many.
-    pub(super) limit: Option<(&'static str, u64)>,
-    pub(super) streams: bool,
-    pub(super) parameters: Map<String, Value>,
+    pub(crate) limit: Option<(&'static str, u64)>,
+    pub(crate) streams: bool,
+    pub(crate) parameters: Map<String, Value>,
 }
 
 impl Chat {
-    pub(super) fn wants_json(&self) -> bool {
+    pub(crate) fn wants_json(&self) -> bool {
         self.schema.is_some()
     }
 
@@ -116,13 +116,24 @@ impl Chat {
         Ok(messages)
     }
 
-    /// The least that can be asked.
-    pub(super) fn probe(&self) -> Value {
+    /// The least that can be asked: a word for a token.
+    pub(super) fn least(&self) -> Self {
         let limit = self.limit.map_or("max_tokens", |(name, _)| name);
-        json!({
-            "model": self.model,
-            "messages": [{"role": "user", "content": "ping"}],
-            limit: 1,
-        })
+        Self {
+            model: self.model.clone(),
+            system: None,
+            prompt: None,
+            tools: Vec::new(),
+            schema: None,
+            limit: Some((limit, 1)),
+            streams: false,
+            parameters: Map::new(),
+        }
+    }
+
+    /// The request for [the least](Self::least).
+    pub(super) fn probe(&self) -> Value {
+        let body = self.least().body(&"ping".into());
+        body.unwrap_or_else(|_| unreachable!("no prompt names a place"))
     }
 }

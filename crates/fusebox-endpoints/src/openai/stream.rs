@@ -8,12 +8,13 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::sse::{Event, Events};
+use crate::trace;
 use crate::web::{Body, Client, Failure, Phase, judge};
 
 /// How a stream says that it is at its end.
 const DONE: &str = "[DONE]";
 
-/// Reads a stream to its end.
+/// Reads a stream to its end, of a request `sent` at that time.
 ///
 /// It is whole when it says `[DONE]`, or when it ends after its choice was said to be finished: some
 /// leave the former out. A comment is a sign of life, and no token.
@@ -21,12 +22,25 @@ pub(super) async fn read(
     body: &mut Body,
     client: &Client,
     cx: &Context,
+    sent: Instant,
 ) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    let result = fill(&mut answer, body, client, cx, sent).await;
+    trace::said(&answer);
+    result.map(|()| answer)
+}
+
+async fn fill(
+    answer: &mut Answer,
+    body: &mut Body,
+    client: &Client,
+    cx: &Context,
+    sent: Instant,
+) -> Result<(), Failure> {
     let limit = client.limits.first_token;
     let first_by = Instant::now().checked_add(limit);
     let mut has_begun = false;
     let mut events = Events::default();
-    let mut answer = Answer::default();
     loop {
         let chunk = match has_begun {
             true => body.chunk().await,
@@ -34,24 +48,27 @@ pub(super) async fn read(
         };
         let bytes = match chunk {
             Ok(Some(bytes)) => bytes,
-            Ok(None) if answer.is_finished() => return Ok(answer),
+            Ok(None) if answer.is_finished() => return Ok(()),
             Ok(None) => {
                 let error = AgentError::api("broke off its answer");
                 let detail = "the stream ended without saying that it was at its end";
                 return Err(body.failure(Phase::Truncated, error, detail));
             }
             // All of the answer was there; what is missing is its usage.
-            Err(_) if answer.is_finished() => return Ok(answer),
+            Err(_) if answer.is_finished() => return Ok(()),
             Err(failure) => return Err(failure),
         };
         cx.heartbeat();
         for event in events.push(&bytes) {
             if event.data.trim() == DONE {
-                return Ok(answer);
+                return Ok(());
             }
             let chunk = understand(&event, body, client)?;
             let (text, brings) = answer.add(&chunk);
-            has_begun |= brings;
+            if brings && !has_begun {
+                has_begun = true;
+                answer.first_piece_after = Some(sent.elapsed());
+            }
             if !text.is_empty() {
                 let waited = Instant::now();
                 cx.piece(text).await.map_err(|gone| {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::body::Body;
 use super::error::{Failure, Phase};
 use super::{Destination, Redirects, Scrubber, Secret, SetupError, WireLimits, judge, request_id};
+use crate::trace;
 
 const REDIRECTS: usize = 5;
 const HEADER_BYTES: u32 = 64 * 1024;
@@ -100,6 +101,9 @@ impl Client {
             .http
             .request(request.method, request.to.url().clone())
             .headers(request.headers);
+        if let Some(parent) = trace::traceparent() {
+            sending = sending.header("traceparent", parent);
+        }
         if let Some(body) = request.body {
             sending = sending.body(body);
         }
@@ -112,6 +116,7 @@ impl Client {
                 return Err(Failure::new(Phase::FirstByte, error, detail));
             }
         };
+        trace::answered(&response);
         let status = response.status().as_u16();
         let request_id = request_id(response.headers(), &self.scrubber);
         let mut body = Body::new(response, *limits, total, request_id);

@@ -49,6 +49,17 @@ impl Destination {
         &self.0
     }
 
+    #[cfg(feature = "tracing")]
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().expect("http and https have a host")
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn port(&self) -> u16 {
+        let port = self.0.port_or_known_default();
+        port.expect("http and https have a port")
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
     }

@@ -16,13 +16,13 @@ use crate::ear::Ear;
 use crate::{call, eager_limits, program};
 
 /// A service of its own process, killed with the test.
-struct Service {
+pub(crate) struct Service {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Service {
-    fn start(mode: &str, ear: Option<&Ear>) -> Self {
+    pub(crate) fn start(mode: &str, ear: Option<&Ear>) -> Self {
         let mut command = Command::new(program());
         command.arg("--serve-http").env("MCP_MODE", mode);
         if let Some(ear) = ear {

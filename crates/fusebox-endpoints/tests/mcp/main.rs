@@ -3,6 +3,8 @@
 mod breakers;
 mod ear;
 mod http;
+#[path = "../support/logs.rs"]
+mod logs;
 mod secrets;
 mod stdio;
 #[path = "../support/mod.rs"]

@@ -3,7 +3,8 @@
 use fusebox_endpoints::{McpHttp, McpServer, McpStdio, Secret};
 use serde_json::json;
 
-use crate::{call, eager_limits, serve};
+use crate::http::Service;
+use crate::{call, eager_limits, logs, serve};
 
 const SECRET: &str = "s3cr3t-d0nt-show";
 
@@ -73,4 +74,42 @@ async fn token_headers_and_query_show_nowhere() {
         let text = shown(&McpServer::with_limits("test", http, eager_limits())).await;
         assert!(!text.contains(SECRET), "{answer:?}: {text}");
     }
+}
+
+/// The client of the protocol and that of HTTP log what they send and read; a token, a header and the query are in none
+/// of it, and neither is an environment.
+#[tokio::test]
+async fn at_the_finest_level_of_anybody_no_secret_is_logged() {
+    logs::listen();
+    for mode in ["", "json"] {
+        let service = Service::start(mode, None);
+        let http = McpHttp::try_new(&format!("{}?key={SECRET}", service.url))
+            .expect("the url is good")
+            .with_token(Secret::new(SECRET))
+            .try_with_header("x-api-key", Secret::new(SECRET))
+            .expect("the header is good");
+        let server = McpServer::with_limits("test", http, eager_limits());
+        for tool in ["echo", "fail", "break"] {
+            let _ = call(&server, tool, json!({"text": "said"})).await;
+        }
+        drop(service);
+        call(&server, "echo", json!({"text": "x"}))
+            .await
+            .expect_err("nobody is there");
+    }
+    let stdio = serve().with_env("MCP_SECRET", SECRET);
+    let server = McpServer::with_limits("test", stdio, eager_limits());
+    call(&server, "echo", json!({"text": "said"}))
+        .await
+        .expect("it is there");
+    let logs = logs::so_far();
+    for target in ["rmcp", "reqwest", "hyper_util"] {
+        assert!(logs.contains(target), "the control: {target} logs");
+    }
+    assert!(
+        logs.contains("tools/call") || logs.contains("CallTool"),
+        "the control: requests are logged"
+    );
+    let line = logs.lines().find(|line| line.contains(SECRET));
+    assert_eq!(line, None);
 }

@@ -3,6 +3,8 @@
 mod breakers;
 mod http;
 mod http2;
+#[path = "../support/logs.rs"]
+mod logs;
 mod openai;
 mod secrets;
 mod server;

@@ -1,74 +1,15 @@
 //! What was sent in secret shows nowhere, even where the other side sends it back.
 
-use std::fmt::{Debug, Write};
-use std::sync::{Mutex, OnceLock};
-
 use fusebox_agent::{Agent, AgentError, Task};
 use fusebox_endpoints::{HttpAgent, OpenAiAgent, Secret};
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 use crate::server::{Act, Server, answer, send, stream};
-use crate::{context, patient};
+use crate::{context, logs, patient};
 
 const KEY: &str = "sk-hunter2hunter2";
 const QUERY: &str = "q-hunter3hunter3";
 const HEADER: &str = "h-hunter4hunter4";
-
-/// Everything that anybody logs in this process, at every level.
-fn logs() -> &'static Mutex<String> {
-    static LOGS: OnceLock<Mutex<String>> = OnceLock::new();
-    LOGS.get_or_init(Mutex::default)
-}
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-    fn log(&self, record: &log::Record<'_>) {
-        let mut logs = logs().lock().expect("no panic under it");
-        let _ = writeln!(logs, "{} {}", record.target(), record.args());
-    }
-    fn flush(&self) {}
-}
-
-impl Visit for Everything {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut logs = logs().lock().expect("no panic under it");
-        let _ = writeln!(logs, "{field} {value:?}");
-    }
-}
-
-impl tracing::Subscriber for Everything {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut Everything);
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Everything);
-    }
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Everything);
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-fn listen() {
-    static LISTENING: OnceLock<()> = OnceLock::new();
-    LISTENING.get_or_init(|| {
-        log::set_boxed_logger(Box::new(Everything)).expect("the only logger");
-        log::set_max_level(log::LevelFilter::Trace);
-        tracing::subscriber::set_global_default(Everything).expect("the only subscriber");
-    });
-}
 
 fn assert_clean(text: &str) {
     for secret in [KEY, QUERY, HEADER] {
@@ -109,7 +50,7 @@ fn tattlers() -> Vec<Vec<Act>> {
 
 #[tokio::test]
 async fn no_secret_shows_in_logs_errors_or_debug_output() {
-    listen();
+    logs::listen();
     for script in tattlers() {
         let server = Server::start(vec![script]).await;
         let url = format!("{}/v1?key={QUERY}", server.url());
@@ -144,7 +85,7 @@ async fn no_secret_shows_in_logs_errors_or_debug_output() {
             assert!(requests.contains(secret), "{requests}");
         }
     }
-    let logs = logs().lock().expect("no panic under it").clone();
+    let logs = logs::so_far();
     assert!(logs.contains("reqwest"), "the control: somebody logs");
     assert_clean(&logs);
 }

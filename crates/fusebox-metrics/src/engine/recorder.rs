@@ -9,6 +9,8 @@ pub(super) enum Recorder {
     Exporter(crate::prometheus::Exporter),
     #[cfg(feature = "figures")]
     Tally(crate::figures::Tally),
+    #[cfg(feature = "otlp")]
+    Collector(crate::otlp::Metrics),
 }
 
 impl Recorder {
@@ -20,6 +22,8 @@ impl Recorder {
             Self::Exporter(exporter) => exporter.observe(report),
             #[cfg(feature = "figures")]
             Self::Tally(tally) => tally.observe(report),
+            #[cfg(feature = "otlp")]
+            Self::Collector(metrics) => metrics.observe(report),
         }
     }
 

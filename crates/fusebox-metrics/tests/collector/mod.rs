@@ -1,4 +1,9 @@
-//! A collector within the test: takes OTLP over HTTP and keeps the spans.
+//! A collector within the test: takes OTLP over HTTP and keeps what came.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+mod metric;
+mod span;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,73 +12,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use prost::Message;
+pub(crate) use self::metric::Row;
+pub(crate) use self::span::{Seen, ancestry};
 
-/// A span as it came.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) name: String,
-    pub(crate) trace: Vec<u8>,
-    pub(crate) id: Vec<u8>,
-    pub(crate) parent: Vec<u8>,
-    pub(crate) is_error: bool,
-    attributes: Vec<(String, Value)>,
-}
-
-impl Seen {
-    fn of(span: Span) -> Self {
-        let attributes = span.attributes.into_iter();
-        let status = span.status.unwrap_or_default();
-        Self {
-            name: span.name,
-            trace: span.trace_id,
-            id: span.span_id,
-            parent: span.parent_span_id,
-            is_error: status.code() == StatusCode::Error,
-            attributes: attributes
-                .filter_map(|attribute| Some((attribute.key, attribute.value?.value?)))
-                .collect(),
-        }
-    }
-
-    fn attribute(&self, key: &str) -> Option<&Value> {
-        let found = self.attributes.iter().find(|(known, _)| known == key);
-        found.map(|(_, value)| value)
-    }
-
-    pub(crate) fn text(&self, key: &str) -> Option<&str> {
-        match self.attribute(key)? {
-            Value::StringValue(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn number(&self, key: &str) -> Option<i64> {
-        match self.attribute(key)? {
-            Value::IntValue(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-/// The names from the outermost span to this one.
-pub(crate) fn ancestry<'a>(seen: &'a [Seen], span: &'a Seen) -> Vec<&'a str> {
-    let parent = |span: &&'a Seen| seen.iter().find(|other| other.id == span.parent);
-    let mut names: Vec<&str> = std::iter::successors(Some(span), parent)
-        .map(|span| span.name.as_str())
-        .collect();
-    names.reverse();
-    names
+/// Everything that came, in the order in which it did.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) spans: Vec<Seen>,
+    pub(crate) rows: Vec<Row>,
+    /// As it was on the wire.
+    pub(crate) bodies: Vec<u8>,
+    /// What the senders say of themselves.
+    pub(crate) resources: Vec<(String, String)>,
 }
 
 pub(crate) struct Collector {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Seen>>,
+    thread: JoinHandle<Received>,
 }
 
 impl Collector {
@@ -85,14 +41,14 @@ impl Collector {
         );
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let mut seen = Vec::new();
+            let mut received = Received::default();
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                seen.extend(take(stream.unwrap()).into_iter().map(Seen::of));
+                take(stream.unwrap(), &mut received);
             }
-            seen
+            received
         });
         Self {
             address,
@@ -105,8 +61,7 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// Everything that came.
-    pub(crate) fn stop(self) -> Vec<Seen> {
+    pub(crate) fn stop(self) -> Received {
         self.stop.store(true, Ordering::Relaxed);
         // Wakes it from its wait for the next request.
         let _ = TcpStream::connect(self.address);
@@ -115,11 +70,13 @@ impl Collector {
 }
 
 /// Reads one request, answers it and hangs up.
-fn take(mut stream: TcpStream) -> Vec<Span> {
+fn take(mut stream: TcpStream, received: &mut Received) {
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
     let (mut length, mut line) = (0, String::new());
     while reader.read_line(&mut line).unwrap() > 2 {
         if let Some((name, value)) = line.split_once(':')
@@ -134,8 +91,14 @@ fn take(mut stream: TcpStream) -> Vec<Span> {
     stream
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         .unwrap();
-    let request = ExportTraceServiceRequest::decode(&*body).unwrap();
-    let resources = request.resource_spans.into_iter();
-    let scopes = resources.flat_map(|resource| resource.scope_spans);
-    scopes.flat_map(|scope| scope.spans).collect()
+    match first.split(' ').nth(1) {
+        Some("/v1/traces") => received.spans.extend(span::read(&body)),
+        Some("/v1/metrics") => {
+            let (rows, resource) = metric::read(&body);
+            received.rows.extend(rows);
+            received.resources.extend(resource);
+        }
+        other => panic!("nothing is sent to {other:?}"),
+    }
+    received.bodies.extend(body);
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use fusebox_agent::{Agent, AgentError, Context, Description, Probe, Reply, Task};
+use fusebox_agent::{Agent, AgentError, Context, Description, ErrorKind, Probe, Reply, Task};
 use fusebox_policy::{Meter, Spend};
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
@@ -42,41 +42,12 @@ impl Traced {
         )
     }
 
-    /// What a model or a tool is asked; none for agents that are neither.
-    fn request(&self) -> Option<Span> {
-        let Description { name, kind, .. } = self.agent.describe();
-        match kind.as_str() {
-            "openai" => Some(info_span!(
-                "model",
-                otel.name = "chat",
-                otel.kind = "client",
-                gen_ai.operation.name = "chat",
-                // Any service that speaks this language: the conventions have no other word for it.
-                gen_ai.provider.name = "openai",
-                gen_ai.output.r#type = "text",
-            )),
-            // Such an agent bears the name of its tool.
-            "mcp" => Some(info_span!(
-                "tool",
-                otel.name = format_args!("execute_tool {name}"),
-                otel.kind = "client",
-                gen_ai.operation.name = "execute_tool",
-                gen_ai.tool.name = name,
-                gen_ai.tool.r#type = "extension",
-            )),
-            _ => None,
-        }
-    }
-
     async fn call_within(&self, span: Span, task: Task, cx: &Context) -> Result<Reply, AgentError> {
         let meter = Meter::new();
         let cx = cx.clone().with_meter(meter.clone());
-        let call = self.agent.call(task, &cx);
-        let request = span.in_scope(|| self.request());
-        let result = match request {
-            Some(request) => call.instrument(request).await,
-            None => call.await,
-        };
+        let mut open = Open(Some(span));
+        let result = self.agent.call(task, &cx).await;
+        let span = open.0.take().expect("it was open");
         let Spend {
             tokens,
             micro_dollars,
@@ -93,6 +64,19 @@ impl Traced {
             failed(&span, &error.to_string());
         }
         result
+    }
+}
+
+/// The span of an attempt under way.
+struct Open(Option<Span>);
+
+impl Drop for Open {
+    /// Nobody waited for its end: a limit of the policy, or of the run, was over.
+    fn drop(&mut self) {
+        if let Some(span) = &self.0 {
+            span.record("error.type", ErrorKind::Cancelled.as_str());
+            failed(span, "given up before it was over");
+        }
     }
 }
 
