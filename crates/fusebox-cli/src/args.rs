@@ -226,6 +226,10 @@ pub(crate) struct How {
     /// Write what was measured to FILE in the Prometheus text format at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics: Option<PathBuf>,
+    /// Send spans and metrics to the OpenTelemetry collector at URL while it runs (OTLP over HTTP), such as
+    /// http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_HEADERS has what it wants to see of whoever sends
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
     /// What to do while the server that keeps the run is away [default: durable]
     #[arg(long, value_name = "POLICY", value_enum)]
     pub(crate) on_store_loss: Option<OnStoreLoss>,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::agents::{self, Wrapping};
 use crate::args::{How, PlaceArgs, ResumeArgs, RunArgs};
+use crate::collector::Collector;
 use crate::execution_log::ExecutionLog;
 use crate::failure::Failure;
 use crate::mcp::Servers;
@@ -80,6 +81,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn execute(self, resume: bool) -> Result<ExitCode, Failure> {
+        let collector = self.how.otlp.as_deref().map(Collector::at).transpose()?;
         let wrapping = self.wrapping()?;
         let mut place = Place::open(self.place).await?;
         let fallback = place.fall_back(self.how.on_store_loss).await?;
@@ -93,6 +95,7 @@ impl Job<'_> {
         let cancellation = options.cancellation.clone();
         stop_on_signals(move || cancellation.cancel())?;
         let meter = Meter::start(&engine);
+        let collector = collector.map(|collector| collector.look_at(&engine));
         let listener = listen(&engine, &place, meter.clone());
         let notifier = Notifier::start(&engine, self.how)?;
         let progress = (!self.how.json).then(|| Progress::start(&engine, &self.file, &self.id));
@@ -111,6 +114,9 @@ impl Job<'_> {
         }
         if let Some(notifier) = notifier {
             notifier.finish().await;
+        }
+        if let Some(collector) = collector {
+            collector.finish().await;
         }
         let account = match fallback.zip(log).filter(|_| result.is_ok()) {
             Some((fallback, log)) => {

@@ -8,6 +8,7 @@ mod args;
 mod breakers;
 mod cancel;
 mod check;
+mod collector;
 mod control;
 mod endpoints;
 mod execute;

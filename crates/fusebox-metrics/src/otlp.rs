@@ -7,13 +7,11 @@
 //! # use fusebox_state::MemoryStore;
 //! # use std::sync::Arc;
 //! use std::time::Duration;
-//! use tracing_subscriber::layer::SubscriberExt;
-//! use tracing_subscriber::util::SubscriberInitExt;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! # let engine = Engine::builder(Arc::new(MemoryStore::new())).build()?;
 //! let spans = Spans::to("http://127.0.0.1:4318", "review-desk")?;
-//! tracing_subscriber::registry().with(spans.layer()).init();
+//! spans.install()?;
 //! let metrics = Metrics::to("http://127.0.0.1:4318", "review-desk")?;
 //! let looks = EngineMetrics::of(&engine).sending(metrics.clone());
 //! let looking = tokio::spawn(looks.follow(Duration::from_secs(1)));
@@ -49,7 +47,7 @@ use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 pub use crate::table::BUCKETS;
 pub use delivery::Undelivered;
 pub use metrics::Metrics;
-pub use spans::Spans;
+pub use spans::{AlreadyInstalled, Spans};
 
 /// How long one delivery may take: less than the five seconds for which the SDK waits at its end.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -72,14 +70,25 @@ impl BadEndpoint {
 }
 
 /// Has an exporter send Protobuf to a path of the collector.
-fn aimed<B: WithExportConfig>(exporter: B, endpoint: &str, path: &str) -> B {
+///
+/// # Errors
+/// An address with a user or a password in it, which would show where it is shown.
+fn aimed<B: WithExportConfig>(exporter: B, endpoint: &str, path: &str) -> Result<B, BadEndpoint> {
+    let after = endpoint
+        .split_once("://")
+        .map_or(endpoint, |(_, after)| after);
+    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Some((_, host)) = authority.rsplit_once('@') {
+        let why = "it holds a user or a password; give those by OTEL_EXPORTER_OTLP_HEADERS";
+        return Err(BadEndpoint::new(&format!("[redacted]@{host}"), why));
+    }
     // The exporter's client wants one where another crate of the program has TLS, whatever the collector's address.
     // An error only says that the program has chosen its own.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    exporter
+    Ok(exporter
         .with_endpoint(format!("{}{path}", endpoint.trim_end_matches('/')))
         .with_protocol(Protocol::HttpBinary)
-        .with_timeout(PATIENCE)
+        .with_timeout(PATIENCE))
 }
 
 /// Who sends. Counters begin anew with each process, so each is an instance of its own, unless the environment names it.

@@ -167,10 +167,16 @@ fn a_collector_that_hangs_keeps_nobody_for_ever() {
 }
 
 #[test]
-fn what_is_no_address_is_refused_with_an_example() {
+fn what_is_no_address_is_refused_with_an_example_and_a_password_without_being_shown() {
     let error = Spans::to("not an address", "test").unwrap_err();
     assert!(
         error.to_string().contains("http://127.0.0.1:4318"),
         "{error}"
+    );
+    let error = Spans::to("http://me:hunter2@host:4318/", "test").unwrap_err();
+    let said = format!("{error} {error:?}");
+    assert!(
+        !said.contains("hunter2") && said.contains("host:4318"),
+        "{said}"
     );
 }

@@ -9,7 +9,7 @@ use fusebox::agent::{AgentError, Reply, agent_fn};
 use fusebox::breaker::{Config, Jitter};
 #[cfg(target_os = "linux")]
 use fusebox::metrics::Meter;
-use fusebox::metrics::{EngineMetrics, prometheus::Exporter};
+use fusebox::metrics::{EngineMetrics, otlp, prometheus::Exporter};
 #[cfg(target_os = "linux")]
 use fusebox::orchestrator::control::{Listener, ListenerBuilder};
 use fusebox::orchestrator::{Engine, EventKind, Resilience, RunOptions, RunStatus, Step, Workflow};
@@ -40,6 +40,8 @@ pub(crate) async fn play_before(eyes: &Eyes) {
 pub(crate) enum Eyes {
     /// A page of its own.
     Exporter(Exporter),
+    /// A collector.
+    Collector(otlp::Metrics),
     /// Whoever asks in this directory, as the command's engines are asked.
     #[cfg(target_os = "linux")]
     Counting(PathBuf),
@@ -62,15 +64,15 @@ impl Eyes {
             follow: None,
             listener: Some(listener.start(directory).unwrap()),
         };
+        let following = |metrics: EngineMetrics| Seen {
+            follow: Some(tokio::spawn(metrics.follow(LOOK))),
+            #[cfg(target_os = "linux")]
+            listener: None,
+        };
+        let metrics = || EngineMetrics::of(engine);
         match self {
-            Self::Exporter(exporter) => {
-                let metrics = EngineMetrics::of(engine).exporting(exporter.clone());
-                Seen {
-                    follow: Some(tokio::spawn(metrics.follow(LOOK))),
-                    #[cfg(target_os = "linux")]
-                    listener: None,
-                }
-            }
+            Self::Exporter(exporter) => following(metrics().exporting(exporter.clone())),
+            Self::Collector(collector) => following(metrics().sending(collector.clone())),
             #[cfg(target_os = "linux")]
             Self::Counting(directory) => {
                 let meter = Meter::start(engine);

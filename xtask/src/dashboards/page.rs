@@ -25,21 +25,41 @@ A ratio is `0.0..=1.0`, a time is in seconds, a histogram's buckets end at 5 ms 
 ";
 
 const FOOT: &str = "
+## To a collector
+
+`fusebox run --otlp http://127.0.0.1:4318`, or with the feature `otlp` `fusebox_metrics::otlp::Metrics` and `Spans`, \
+sends all of the above and the spans below to an OpenTelemetry collector (OTLP over HTTP, Protobuf): metrics every 15 \
+seconds and at the end, cumulative, with the units and meanings of the table and the same buckets; spans in batches. \
+Each process is an instance of its own (`service.instance.id`). A gauge that counts has no unit, for Prometheus behind \
+a collector would call one of unit `1` a ratio. Nobody waits for a collector: what it has not taken within four seconds \
+is lost, and told once, at the end, which it holds up by five seconds at most.
+
+What the collector wants to see of whoever sends is in `OTEL_EXPORTER_OTLP_HEADERS`, what else there is to say of the \
+process in `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_SERVICE_NAME` is what the command calls itself instead of `fusebox`.
+
 ## Spans
 
-With the feature `tracing`, `fusebox-orchestrator` opens spans for whoever collects them; with `otlp`, \
-`fusebox_metrics::otlp::Spans` sends them to an OpenTelemetry collector (OTLP over HTTP, Protobuf), in batches, from a \
-thread of its own.
+With the feature `tracing`, `fusebox-orchestrator` and `fusebox-endpoints` open spans for whoever collects them. Their \
+names are those of OpenTelemetry's conventions for generative AI, MCP and HTTP, and `fusebox.*` for what those do not \
+know. To a collector go these alone: the spans of HTTP clients hold what was sent.
 
 | span | of | within | attributes |
 |---|---|---|---|
 | `run WORKFLOW` | a run in this process | | `gen_ai.conversation.id` (the run), `fusebox.status`, `fusebox.process` |
 | `step STEP` | one call of a step, retries and queueing included | the run | `fusebox.attempts`, `fusebox.degraded`, `fusebox.refused_by`, `fusebox.part` |
 | `invoke_agent AGENT` | an attempt | the step | `gen_ai.operation.name`, `gen_ai.agent.name`, `fusebox.attempt`, `fusebox.idempotency_key`, `fusebox.usage.tokens`, `error.type` |
-| `chat` | what a model is asked (agents of kind `openai`) | the attempt | `gen_ai.operation.name`, `gen_ai.provider.name` |
-| `execute_tool TOOL` | what a tool is asked (agents of kind `mcp`) | the attempt | `gen_ai.operation.name`, `gen_ai.tool.name` |
+| `chat MODEL` | a request to a model (agents of kind `openai`), probes included | the attempt | `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.output.type`, `gen_ai.request.*` (`model`, `stream`, `max_tokens`, `temperature`, `top_p`, `seed`, …), `gen_ai.response.*` (`model`, `id`, `finish_reasons`, `time_to_first_chunk`), `gen_ai.usage.*` (`input_tokens`, `output_tokens`, `cache_read.input_tokens`, `reasoning.output_tokens`), and as `POST` |
+| `execute_tool TOOL` | a call of a tool (agents of kind `mcp`) | the attempt | `gen_ai.operation.name`, `gen_ai.tool.name`, `gen_ai.tool.type`, `mcp.method.name`, `mcp.protocol.version`, `network.transport`, `rpc.response.status_code`, `error.type`, `fusebox.mcp.server` |
+| `POST` | a request to a service (agents of kind `http`), by its method | the attempt | `http.request.method`, `http.response.status_code`, `url.full` (without its query), `network.protocol.version`, `server.address`, `server.port`, `error.type`, `fusebox.phase`, `fusebox.request_id` |
 
-A span that failed has the status error with the reason. Inputs and outputs are in no span.
+`error.type` is the kind of the error, as `docs/workflow-files.md` and the journal call it: `rate_limited`, `timed_out`; \
+`cancelled` where nobody waited for the end, `tool_error` where a tool answered with an error result. `fusebox.phase` \
+says when a request went wrong, such as `connect`, `first_token`, `idle` or `truncated`. `time_to_first_chunk` is \
+the time to the first piece that brings anything of the answer. A failover has one attempt, and within it one for each \
+target that was asked.
+
+While spans are collected, requests bear the trace: HTTP in the header `traceparent`, calls of tools in their `_meta`. \
+Inputs, outputs, prompts, answers and secrets are in no span.
 
 ## What it costs
 

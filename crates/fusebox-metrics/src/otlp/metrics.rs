@@ -40,7 +40,7 @@ impl Metrics {
         let exporter = MetricExporter::builder()
             .with_http()
             .with_temporality(Temporality::Cumulative);
-        let exporter = aimed(exporter, endpoint, "/v1/metrics")
+        let exporter = aimed(exporter, endpoint, "/v1/metrics")?
             .build()
             .map_err(|error| BadEndpoint::new(endpoint, error))?;
         let deliveries = Deliveries::default();

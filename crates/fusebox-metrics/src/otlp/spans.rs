@@ -6,6 +6,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::delivery::{Counted, Deliveries, Undelivered};
@@ -19,6 +20,11 @@ pub struct Spans {
     deliveries: Deliveries,
 }
 
+/// Another subscriber of `tracing` is installed already, perhaps by the application.
+#[derive(Debug, thiserror::Error)]
+#[error("another subscriber of spans is installed already; add a layer to that one")]
+pub struct AlreadyInstalled;
+
 impl Spans {
     /// Spans for the collector at `endpoint` (OTLP over HTTP, Protobuf; its path `/v1/traces` is added), as those of
     /// `service`.
@@ -27,7 +33,7 @@ impl Spans {
     /// An address that is none. A collector that does not answer is no error, now or later.
     pub fn to(endpoint: &str, service: &str) -> Result<Self, BadEndpoint> {
         let exporter = SpanExporter::builder().with_http();
-        let exporter = aimed(exporter, endpoint, "/v1/traces")
+        let exporter = aimed(exporter, endpoint, "/v1/traces")?
             .build()
             .map_err(|error| BadEndpoint::new(endpoint, error))?;
         let deliveries = Deliveries::default();
@@ -60,6 +66,15 @@ impl Spans {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_ours))
+    }
+
+    /// Has the spans of this process collected.
+    ///
+    /// # Errors
+    /// A process has one subscriber; one that has another adds [`layer`](Self::layer) to it.
+    pub fn install(&self) -> Result<(), AlreadyInstalled> {
+        let subscriber = tracing_subscriber::registry().with(self.layer());
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyInstalled)
     }
 
     /// Sends what has not been sent yet and ends the thread; blocks for five seconds at most. Spans that end later are

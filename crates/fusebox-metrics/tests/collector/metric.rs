@@ -1,7 +1,5 @@
 //! Metrics as they came.
 
-use std::collections::BTreeMap;
-
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -65,11 +63,6 @@ impl Row {
             labels,
         }
     }
-}
-
-/// The last of each name.
-pub(crate) fn rows(all: Vec<Row>) -> BTreeMap<String, Row> {
-    all.into_iter().map(|row| (row.name.clone(), row)).collect()
 }
 
 pub(super) fn read(body: &[u8]) -> (Vec<Row>, Vec<(String, String)>) {

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+#[allow(unused_imports, reason = "each test binary uses a part")]
 pub(crate) use self::metric::Row;
+#[allow(unused_imports, reason = "each test binary uses a part")]
 pub(crate) use self::span::{Seen, ancestry};
 
 /// Everything that came, in the order in which it did.
