@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fusebox::metrics::otlp::Metrics;
+use fusebox::metrics::otlp::{BUCKETS, Metrics};
 use fusebox::metrics::prometheus::Exporter;
-use fusebox::metrics::{BUCKETS, Kind, METRICS};
+use fusebox::metrics::{Kind, METRICS};
 use fusebox_testkit::virtual_time;
 
 use crate::collector::{Collector, Received, Row};
