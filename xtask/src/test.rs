@@ -158,6 +158,7 @@ impl Suite {
         if self.nextest {
             command
                 .args(["--no-fail-fast", "--no-tests", "pass"])
+                .args(["--test-threads", &at_once().to_string()])
                 .args(&self.plan.filters);
             let skipped = self.skips.iter().map(|it| format!("test({})", it.pattern));
             let skipped: Vec<String> = skipped.collect();
@@ -246,6 +247,11 @@ impl Suite {
         }
         command
     }
+}
+
+/// How many tests run side by side. Two per core: many of them wait for a server to fail over.
+fn at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// One line of a list: `name: test` from cargo's runner, `binary name` from nextest; `None` for
