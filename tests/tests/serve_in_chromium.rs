@@ -80,6 +80,13 @@ fn status_of(step: &str, status: &str) -> String {
     format!("document.querySelector('.node[data-step={step}]')?.dataset.status === '{status}'")
 }
 
+/// What is said of an agent's outage against its objective.
+fn outage_of(agent: &str, text: &str) -> String {
+    format!(
+        "document.querySelector('#objectives-rows tr[data-agent={agent}]')?.lastElementChild.innerText.includes('{text}')"
+    )
+}
+
 #[test]
 fn an_outage_opens_shields_and_recovers_on_the_page_in_chromium() {
     let sandbox = Sandbox::new();
@@ -103,6 +110,10 @@ fn an_outage_opens_shields_and_recovers_on_the_page_in_chromium() {
     browser.until(
         "document.querySelector('tr[data-agent=search] .badge span').textContent === 'open'",
     );
+    // The outage that goes on is told before anything is over.
+    browser.until("document.querySelector('#objectives-count').textContent === '1 away now'");
+    browser.until(&outage_of("search", "away since"));
+    browser.until(&outage_of("search", "of 1 min, next probe"));
     browser.picture("outage-light", false);
     browser.prefer("dark");
     browser.picture("outage-dark", true);
@@ -219,6 +230,66 @@ fn the_page_is_used_with_the_keyboard_alone_in_chromium() {
     // A move is told to those who cannot see it.
     engine.tell(&moved("alpha", "half_open"));
     browser.until("document.querySelector('#live').textContent.includes('alpha')");
+    assert!(
+        browser.complaints().is_empty(),
+        "{:?}",
+        browser.complaints()
+    );
+}
+
+#[test]
+fn an_objective_at_risk_and_events_that_were_missed_are_told_in_chromium() {
+    let sandbox = Sandbox::new();
+    let away = |name: &str, away_ms: u64, verdict: &str, at_risk: bool| {
+        let mut agent = FakeEngine::agent(name, "open", Some("3 consecutive failures"));
+        agent["objective"]["current"] = json!({
+            "detect_ms": 120, "isolate_ms": 0, "resume_ms": null, "verified_ms": null,
+            "away_ms": away_ms, "verdict": verdict, "at_risk": at_risk,
+        });
+        agent["objective"]["breached"] = u64::from(verdict == "breached").into();
+        agent
+    };
+    let mut recovered = FakeEngine::agent("recovered", "closed", None);
+    recovered["objective"]["last"] = json!({
+        "detect_ms": 120, "isolate_ms": 0, "resume_ms": 900, "verified_ms": 950,
+        "away_ms": 950, "verdict": "met", "at_risk": false,
+    });
+    let agents = [
+        away("calm", 2_000, "pending", false),
+        away("pressed", 17_000, "pending", true),
+        away("late", 65_000, "breached", true),
+        recovered,
+        FakeEngine::agent("well", "closed", None),
+    ];
+    let engine = FakeEngine::start(&sandbox.state_dir(), 7, &agents);
+    let (_serving, url) = serve(&sandbox, &[]);
+    let mut browser = Browser::start();
+    browser.resize(1280, 900);
+    browser.prefer("light");
+    browser.visit(&url);
+    browser.until(
+        "document.querySelector('#objectives-count').textContent.startsWith('3 away now; ')",
+    );
+    browser.until(&outage_of("calm", "of 20.0 s, next probe in"));
+    browser.until(&outage_of("pressed", "objective at risk"));
+    browser.until(&outage_of("late", "objective missed"));
+    browser.until(&outage_of(
+        "recovered",
+        "last: detected after 120 ms, first answer 900 ms",
+    ));
+    browser.until(&outage_of("well", "no outage"));
+    browser.until(&format!("!({})", outage_of("calm", "objective")));
+    browser.until("document.querySelector('#link').textContent === 'live'");
+    engine.tell(&json!({ "missed": 12 }));
+    browser.until(
+        "document.querySelector('#events-rows').innerText.includes('12 events of process 7 missed')",
+    );
+    browser.picture("objectives-light", true);
+    browser.prefer("dark");
+    browser.picture("objectives-dark", true);
+    browser.resize(380, 800);
+    browser.until("document.documentElement.scrollWidth <= 380");
+    browser.picture("objectives-phone", true);
     assert!(
         browser.complaints().is_empty(),
         "{:?}",

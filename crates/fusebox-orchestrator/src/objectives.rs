@@ -30,6 +30,10 @@ pub struct RtoOutage {
     pub away_ms: u64,
     /// How that compares with the objective.
     pub verdict: RtoVerdict,
+    /// Whether it has put the objective at risk: most of that had passed, or the next probe came too late. Told once
+    /// by [`EventKind::ObjectiveAtRisk`](crate::EventKind::ObjectiveAtRisk), and so until the outage is over.
+    #[serde(default)]
+    pub at_risk: bool,
 }
 
 /// An agent's recovery objective and what became of it, since the engine was built.

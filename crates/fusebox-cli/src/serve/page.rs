@@ -52,6 +52,11 @@ const ASSETS: &[Asset] = &[
         text: include_str!("page/breakers.js"),
     },
     Asset {
+        path: "/objectives.js",
+        kind: SCRIPT,
+        text: include_str!("page/objectives.js"),
+    },
+    Asset {
         path: "/runs.js",
         kind: SCRIPT,
         text: include_str!("page/runs.js"),

@@ -62,6 +62,7 @@ impl Outage {
             verified_ms: over.then(|| millis(away)),
             away_ms: millis(away),
             verdict: verdict(away, objective, over),
+            at_risk: self.at_risk,
         }
     }
 }

@@ -1,6 +1,7 @@
-// The breakers of all engines, and their recovery objectives.
+// The breakers of all engines.
 
-import { Capped, badge, byId, duration, el, keyed, setAttribute, setBadge, setText } from "./dom.js";
+import { Capped, badge, byId, cell, dueIn, duration, el, keyed, setAttribute, setBadge, setText } from "./dom.js";
+import * as objectives from "./objectives.js";
 
 const SEVERITY = ["forced_open", "open", "half_open", "disabled", "metrics_only", "closed"];
 const severity = (agent) => SEVERITY.indexOf(agent.state);
@@ -10,7 +11,6 @@ let all = [];
 let severalProcesses = false;
 let asked = 0;
 const shown = new Capped(byId("breakers-more"), 60, draw);
-const ledger = new Capped(byId("objectives-more"), 30, draw);
 
 export function start(onAct) {
   act = onAct;
@@ -26,6 +26,7 @@ export function show(overview, at) {
     health.agents.map((agent) => ({ ...agent, pid: engine.pid, key: `${engine.pid}/${agent.agent}` })));
   all.sort(byNeed);
   draw();
+  objectives.show(all, at, overview.at_ms);
 }
 
 /** Takes in moves at once, before the engines are asked. */
@@ -41,6 +42,7 @@ export function move(moves) {
   if (!isOne) return;
   all.sort(byNeed);
   draw();
+  objectives.draw();
 }
 
 /** What is not closed comes first. Names are compared by code: a locale's way costs a hundred times as much. */
@@ -60,11 +62,6 @@ function draw() {
   setText(byId("breakers-count"), all.length ? `${all.length}, ${away} not closed${wanted.length < all.length ? `, ${wanted.length} match` : ""}` : "");
   byId("breakers-empty").hidden = all.length > 0;
   keyed(byId("breakers-rows"), shown.cut(wanted), (it) => it.key, makeRow, updateRow);
-  drawObjectives();
-}
-
-function cell(label, attributes = {}) {
-  return el("td", { role: "cell", "data-label": label, ...attributes });
 }
 
 function makeRow(agent) {
@@ -111,44 +108,14 @@ function drawObjective(node, { current, objective_ms: limit }, since) {
 /** Goes on with the clocks between two answers of the engines. */
 export function tick() {
   for (const row of byId("breakers-rows").children) if (row.agent.state !== "closed") tickRow(row);
+  objectives.tick();
 }
 
 function tickRow(row) {
-  const { due_in_ms: due, state, waiting, queued, oldest_wait_ms: oldest, objective } = row.agent;
+  const { waiting, queued, oldest_wait_ms: oldest, objective } = row.agent;
   const since = performance.now() - asked;
   const first = waiting && oldest !== null ? `, for ${duration(oldest + since)}` : "";
   setText(row.children[4], `${waiting}${first}${queued ? `, ${queued} queued` : ""}`);
   drawObjective(row.children[6], objective, since);
-  const left = due === null ? null : Math.max(0, due - since);
-  const text = left === null ? (state === "forced_open" ? "when released" : "") : left === 0 ? "now" : duration(left);
-  setText(row.children[5], text);
-}
-
-function drawObjectives() {
-  const accounts = all.filter(({ objective: it }) => it.objective_ms !== null || it.met + it.breached > 0 || it.current);
-  accounts.sort((a, b) => b.objective.breached - a.objective.breached || b.objective.met - a.objective.met);
-  byId("objectives-empty").hidden = accounts.length > 0;
-  const sum = (field) => accounts.reduce((total, { objective }) => total + objective[field], 0);
-  const [met, breached] = [sum("met"), sum("breached")];
-  setText(byId("objectives-count"), met + breached ? `${met} met, ${breached} breached, ${kept(met, breached)} kept` : "no outage so far");
-  keyed(byId("objectives-rows"), ledger.cut(accounts), (it) => it.key, makeAccount, updateAccount);
-}
-
-const kept = (met, breached) => (met + breached ? `${((100 * met) / (met + breached)).toFixed(0)} %` : "–");
-
-function makeAccount() {
-  const number = (label) => cell(label, { class: "num" });
-  return el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }), number("Objective"), number("Outages"),
-    number("Met"), number("Breached"), number("Kept"), number("Worst"), cell("Last outage"));
-}
-
-function updateAccount(row, { agent, objective }) {
-  const { met, breached, current, last, worst_ms: worst, objective_ms: limit } = objective;
-  const outage = current ?? last;
-  const phases = outage && [outage.detect_ms, outage.resume_ms, outage.verified_ms].map((ms) => duration(ms) || "–").join(", ");
-  const pending = current && current.verdict !== "breached" ? 1 : 0;
-  const texts = [agent, duration(limit) || "none", met + breached + pending, met, breached, kept(met, breached),
-    duration(worst) === "0 ms" ? "–" : duration(worst), outage ? `${phases}: ${current ? "still away" : outage.verdict.replace("_", " ")}` : "no outage"];
-  texts.forEach((text, n) => setText(row.children[n], String(text)));
-  setAttribute(row, "data-breached", breached > 0 ? "true" : null);
+  setText(row.children[5], dueIn(row.agent, since));
 }

@@ -26,6 +26,11 @@ export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 }
 
+/** A cell of a table that is one of blocks on a phone, where its label stands before it. */
+export function cell(label, attributes = {}) {
+  return el("td", { role: "cell", "data-label": label, ...attributes });
+}
+
 /** Sets text only where it differs: most of a page stays as it is. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -67,6 +72,12 @@ export function duration(ms) {
   const [large, small, size] = ms < 3_600_000 ? ["min", "s", 60_000] : ["h", "min", 3_600_000];
   const rest = Math.floor((ms % size) / (size / 60));
   return `${Math.floor(ms / size)} ${large}${rest ? ` ${rest} ${small}` : ""}`;
+}
+
+/** When the next probe of an agent is due, `since` milliseconds after it was asked. */
+export function dueIn({ due_in_ms: due, state }, since) {
+  if (due === null) return state === "forced_open" ? "when released" : "";
+  return due > since ? duration(due - since) : "now";
 }
 
 /** A time of day, or a date where it was another day. */
