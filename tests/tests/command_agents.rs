@@ -5,14 +5,7 @@
 use fusebox_tests::Sandbox;
 use serde_json::Value;
 
-/// Runs a workflow of one step whose agent is `sh -c script`; gives that step.
-fn failed_step(script: &str, more: &str) -> Value {
-    let sandbox = Sandbox::new();
-    sandbox.write("script.sh", script);
-    sandbox.write(
-        "one.toml",
-        &format!(
-            r#"
+const FLOW: &str = r#"
 [workflow]
 name = "one"
 
@@ -26,9 +19,13 @@ max_attempts = 1
 name = "only"
 agent = "program"
 on_unavailable = "fail"
-"#
-        ),
-    );
+"#;
+
+/// Runs a workflow of one step whose agent is `sh -c script`; gives that step.
+fn failed_step(script: &str, more: &str) -> Value {
+    let sandbox = Sandbox::new();
+    sandbox.write("script.sh", script);
+    sandbox.write("one.toml", &FLOW.replace("{more}", more));
     let run = ["run", "one.toml", "--id", "one", "--json"];
     let report = sandbox.fusebox(&run).exited(4).json();
     assert_eq!(report["status"], "failed");
@@ -107,4 +104,26 @@ fn a_program_that_is_not_there_is_named_and_not_tried_again() {
     let step = &report["steps"][0];
     assert_eq!(step["executions"], 1, "{step}");
     assert_reason(step, &["no-such-program", "cannot be started"]);
+}
+
+#[test]
+fn nothing_that_a_program_says_acts_on_the_terminal() {
+    let sandbox = Sandbox::new();
+    // Clears the screen, and turns the direction of writing.
+    let script = r#"printf '\033[2J\342\200\256owned\n' >&2; exit 1"#;
+    sandbox.write("script.sh", script);
+    let file = FLOW.replace("{more}", "");
+    sandbox.write("one.toml", &file);
+    let mut said = String::new();
+    for args in [
+        &["run", "one.toml", "--id", "one"][..],
+        &["show", "one"],
+        &["runs"],
+    ] {
+        let outcome = sandbox.fusebox(args);
+        said += &outcome.stdout;
+        said += &outcome.stderr;
+    }
+    assert!(said.contains("owned"), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
 }

@@ -95,6 +95,22 @@ fn a_forced_breaker_is_seen_at_every_size_and_released_by_a_key() {
 }
 
 #[test]
+fn a_breaker_is_only_judged_for_a_time_that_is_chosen() {
+    let (sandbox, gate, running) = run();
+    let mut top = sandbox.start_in_terminal(&TOP, 80, 24);
+    top.until_all(&["✓ closed", "gated"]);
+    top.press("m\t");
+    top.until_all(&["judge gated without consequence for 5m?", "Tab changes"]);
+    top.press("drill\r");
+    top.until_all(&["- metrics_only", "drill"]);
+    assert_eq!(state(&sandbox)["state"], "metrics_only");
+    gate.open(2);
+    running.wait().exited(0);
+    top.press("q");
+    assert_eq!(top.wait(), Some(0));
+}
+
+#[test]
 fn a_run_is_cancelled_by_a_key() {
     let (sandbox, _gate, running) = run();
     let mut top = sandbox.start_in_terminal(&TOP, 100, 30);
@@ -174,7 +190,7 @@ fn the_help_names_every_key_and_rows_can_be_filtered() {
     top.press("\x1b");
     top.until("breakers 2 ");
     top.press(DOWN);
-    top.until("> ✓ closed      writer");
+    top.until("> ✓ closed       writer");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::control::{Untold, tell_all};
 use crate::failure::Failure;
 use crate::output;
 use crate::place::Place;
+use crate::plain::plain;
 use crate::summary::table;
 
 pub(crate) async fn breakers(args: BreakersArgs) -> Result<ExitCode, Failure> {
@@ -102,7 +103,7 @@ fn row(agent: &AgentHealth) -> [String; 7] {
         agent.in_flight.to_string(),
         agent.waiting.to_string(),
         away.unwrap_or_default(),
-        agent.reason.clone().unwrap_or_default(),
+        plain(agent.reason.as_deref().unwrap_or_default()),
     ]
 }
 

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::graph::add_live;
 use crate::output;
 use crate::place::{Place, no_such_run};
+use crate::plain::plain;
 use crate::progress::describe;
 use crate::run_page::Content;
 use crate::source::Source;
@@ -36,7 +37,7 @@ pub(crate) async fn runs(args: &RunsArgs) -> Result<ExitCode, Failure> {
     }
     let mut table = table(&["run", "workflow", "status", "started (UTC)", "why"]);
     for head in heads {
-        let why = head.reason.unwrap_or_default();
+        let why = plain(&head.reason.unwrap_or_default());
         table.add_row([
             head.run,
             head.workflow,

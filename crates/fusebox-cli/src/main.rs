@@ -22,6 +22,7 @@ mod mcp;
 mod notify;
 mod output;
 mod place;
+mod plain;
 mod progress;
 mod review;
 mod run_page;

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use crate::output;
+use crate::plain::plain;
 
 /// Follows a run until its end.
 pub(crate) struct Progress {
@@ -31,6 +32,7 @@ pub(crate) enum Printer {
 
 impl Printer {
     pub(crate) fn say(&self, text: &str) {
+        let text = plain(text);
         match self {
             Self::Live(all) => {
                 let _ = all.println(format!("  {text}"));
@@ -136,7 +138,7 @@ impl Live {
         Self { all, steps, width }
     }
 
-    fn set(&self, step: &str, running: bool, message: String) {
+    fn set(&self, step: &str, running: bool, message: &str) {
         let Some(bar) = self.steps.get(step) else {
             return;
         };
@@ -147,7 +149,7 @@ impl Live {
             bar.set_style(style("  {prefix}  {msg}"));
             bar.disable_steady_tick();
         }
-        bar.set_message(message);
+        bar.set_message(plain(message));
     }
 }
 
@@ -162,9 +164,9 @@ impl View for Live {
                 if let Some(bar) = self.steps.get(step) {
                     bar.reset_elapsed();
                 }
-                self.set(step, true, "running".into());
+                self.set(step, true, "running");
             }
-            EventKind::StepProgress { step, message } => self.set(step, true, message.clone()),
+            EventKind::StepProgress { step, message } => self.set(step, true, message),
             EventKind::StepRetrying {
                 step,
                 attempt,
@@ -174,7 +176,7 @@ impl View for Live {
                 self.set(
                     step,
                     true,
-                    format!("attempt {attempt} in {}", time(*after_ms)),
+                    &format!("attempt {attempt} in {}", time(*after_ms)),
                 );
             }
             EventKind::StepWaiting {
@@ -185,17 +187,17 @@ impl View for Live {
                 self.set(
                     step,
                     true,
-                    format!("waiting {}: {reason}", time(*due_in_ms)),
+                    &format!("waiting {}: {reason}", time(*due_in_ms)),
                 );
             }
             EventKind::StepShielded { step, by } => {
-                self.set(step, false, format!("shielded by {by}"))
+                self.set(step, false, &format!("shielded by {by}"))
             }
             EventKind::StepSuspended { step, prompt, .. } => {
-                self.set(step, false, format!("waits for a person: {prompt}"));
+                self.set(step, false, &format!("waits for a person: {prompt}"));
             }
             EventKind::PartEnded { step, part, .. } => {
-                self.set(step, true, format!("part {part} answered"));
+                self.set(step, true, &format!("part {part} answered"));
             }
             EventKind::StepEnded {
                 step,
@@ -211,7 +213,7 @@ impl View for Live {
                 self.set(
                     step,
                     false,
-                    format!(
+                    &format!(
                         "{} {status} in {}{reason}",
                         mark(*status),
                         time(*duration_ms)
@@ -220,7 +222,7 @@ impl View for Live {
             }
             EventKind::RunResumed { kept } => {
                 for step in kept {
-                    self.set(step, false, "✓ kept from before".into());
+                    self.set(step, false, "✓ kept from before");
                 }
             }
             EventKind::RunStarted { .. } | EventKind::RunEnded { .. } => {}
@@ -261,8 +263,12 @@ pub(crate) fn time(ms: u64) -> String {
     }
 }
 
-/// An event as one line; `None` for what is not worth one.
+/// An event as one line, that acts on no terminal; `None` for what is not worth one.
 pub(crate) fn describe(event: &EventKind) -> Option<String> {
+    words(event).map(|text| plain(&text))
+}
+
+fn words(event: &EventKind) -> Option<String> {
     Some(match event {
         EventKind::RunStarted { workflow } => format!("run of {workflow} started"),
         EventKind::RunResumed { kept } if kept.is_empty() => {
@@ -429,4 +435,18 @@ pub(crate) fn describe(event: &EventKind) -> Option<String> {
         } => format!("run {status}: {reason}"),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_an_agent_says_acts_on_the_terminal() {
+        let event = EventKind::StepProgress {
+            step: "a".into(),
+            message: "\u{1b}[2J\u{202e}owned\nand more".into(),
+        };
+        assert_eq!(describe(&event).unwrap(), "a:  [2J owned and more");
+    }
 }

@@ -9,6 +9,7 @@ use fusebox::{RunReport, RunStatus};
 use serde::Serialize;
 
 use crate::output;
+use crate::plain::plain;
 use crate::progress::{mark, time};
 use crate::store_loss::StoreAccount;
 
@@ -122,7 +123,7 @@ fn shown(path: &Path) -> PathBuf {
 /// Why, and what to do next.
 pub(crate) fn conclusion(report: &RunReport, flags: &str) {
     if let Some(reason) = &report.reason {
-        output::say(&format!("why: {reason}"));
+        output::say(&format!("why: {}", plain(reason)));
     }
     for step in &report.steps {
         if step.status == StepStatus::Suspended {

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::inspect::timestamp;
 use crate::output;
 use crate::place::Place;
+use crate::plain::plain;
 use crate::progress::time;
 
 const PAGE: usize = 256;
@@ -208,18 +209,6 @@ fn value(bytes: &[u8]) -> Value {
     let json = serde_json::from_slice(bytes).ok();
     let text = || std::str::from_utf8(bytes).ok().map(|text| json!(text));
     json.or_else(text).unwrap_or_default()
-}
-
-/// Without what a terminal would act on.
-fn plain(text: &str) -> String {
-    let plain = |c: char| {
-        if c.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
-    };
-    text.chars().map(plain).collect()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -26,7 +26,7 @@ impl Hands {
     pub(super) fn carry_out(&self, act: Act, reason: String) {
         let (place, updates) = (self.place.clone(), self.updates.clone());
         tokio::spawn(async move {
-            let done = carry_out(act, &By::new(user(), reason), &place).await;
+            let done = carry_out(act, By::new(user(), reason), &place).await;
             let done = done.map_err(|failure| failure.message());
             // The view may be gone by now.
             let _ = updates.send(Update::Done(done)).await;
@@ -34,10 +34,15 @@ impl Hands {
     }
 }
 
-async fn carry_out(act: Act, by: &By, place: &PlaceArgs) -> Result<String, Failure> {
+async fn carry_out(act: Act, mut by: By, place: &PlaceArgs) -> Result<String, Failure> {
     match act {
-        Act::Operate { agent, action } => {
-            let pids = breakers::tell(&agent, action, by, place).await?;
+        Act::Operate {
+            agent,
+            action,
+            for_ms,
+        } => {
+            by.for_ms = for_ms;
+            let pids = breakers::tell(&agent, action, &by, place).await?;
             let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
             let pids = pids.join(", ");
             Ok(format!("{action} {agent}: done in process {pids}"))
@@ -46,7 +51,7 @@ async fn carry_out(act: Act, by: &By, place: &PlaceArgs) -> Result<String, Failu
             let run = run
                 .parse()
                 .map_err(|error| Failure::misuse(format!("{error}")))?;
-            let stopped = cancel::stop(&run, by, &Place::look(place).await?, place).await?;
+            let stopped = cancel::stop(&run, &by, &Place::look(place).await?, place).await?;
             Ok(stopped.to_string())
         }
     }

@@ -8,6 +8,15 @@ use super::model::{Act, Mode, Model, Pane};
 /// More than any terminal shows; a request over the socket takes far more.
 const LONGEST: usize = 500;
 const PAGE: isize = 10;
+const MINUTE: u64 = 60_000;
+/// How long an override may hold, in milliseconds; as the page of `serve` has it.
+const LASTING: [Option<u64>; 5] = [
+    None,
+    Some(5 * MINUTE),
+    Some(15 * MINUTE),
+    Some(60 * MINUTE),
+    Some(8 * 60 * MINUTE),
+];
 
 /// What a key asks for beyond the view.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +27,7 @@ pub(super) enum Order {
 }
 
 /// The keys and what they do, for the help.
-pub(super) const KEYS: [(&str, &str); 12] = [
+pub(super) const KEYS: [(&str, &str); 14] = [
     ("Tab", "the next table; Shift+Tab the one before"),
     (
         "Up, Down",
@@ -29,11 +38,19 @@ pub(super) const KEYS: [(&str, &str); 12] = [
     ("f", "force it open until it is released"),
     ("d", "disable it: every call goes through, unjudged"),
     (
+        "m",
+        "metrics only: every call goes through, judged without consequence",
+    ),
+    (
         "r",
         "release it: what was forced ends, an open one is tried at once",
     ),
     ("c", "cancel a run; what is finished is kept"),
     ("Enter", "do it, once a reason is given"),
+    (
+        "Tab",
+        "in such a question: for how long, where it is an override",
+    ),
     ("Esc", "leave a question, the help or the filter"),
     ("?", "this help"),
     ("q, Ctrl+C", "leave; nothing that runs is touched"),
@@ -79,6 +96,7 @@ impl Model {
             KeyCode::Char('t') => self.ask_operate(Action::Trip),
             KeyCode::Char('f') => self.ask_operate(Action::ForceOpen),
             KeyCode::Char('d') => self.ask_operate(Action::Disable),
+            KeyCode::Char('m') => self.ask_operate(Action::MetricsOnly),
             KeyCode::Char('r') => self.ask_operate(Action::Release),
             KeyCode::Char('c') => self.ask_cancel(),
             _ => {}
@@ -90,7 +108,11 @@ impl Model {
     fn ask_operate(&mut self, action: Action) {
         let agent = self.selected_agent();
         match agent.filter(|_| self.pane == Pane::Breakers) {
-            Some(agent) => self.ask(Act::Operate { agent, action }),
+            Some(agent) => self.ask(Act::Operate {
+                agent,
+                action,
+                for_ms: None,
+            }),
             None => {
                 self.notice = Some(Err(format!("to {action}, select a breaker: Tab, Up, Down")))
             }
@@ -122,7 +144,7 @@ impl Model {
         self.back = 0;
     }
 
-    fn asked(&mut self, act: Act, mut reason: String, key: KeyCode) -> Option<Order> {
+    fn asked(&mut self, mut act: Act, mut reason: String, key: KeyCode) -> Option<Order> {
         match key {
             KeyCode::Esc => {
                 self.mode = Mode::Look;
@@ -134,10 +156,36 @@ impl Model {
                 self.notice = Some(Ok("asked for it".to_owned()));
                 return Some(Order::Act(act, reason.trim().to_owned()));
             }
+            KeyCode::Tab => act.last(1),
+            KeyCode::BackTab => act.last(LASTING.len() - 1),
             _ => edit(&mut reason, key),
         }
         self.mode = Mode::Ask { act, reason };
         None
+    }
+}
+
+impl Act {
+    /// Whether it is an override, which may end by itself.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Operate {
+                action: Action::ForceOpen | Action::Disable | Action::MetricsOnly,
+                ..
+            }
+        )
+    }
+
+    /// Takes the time that stands so many further among those there are.
+    fn last(&mut self, further: usize) {
+        if !self.is_lasting() {
+            return;
+        }
+        if let Self::Operate { for_ms, .. } = self {
+            let at = LASTING.iter().position(|it| it == for_ms);
+            *for_ms = LASTING[(at.unwrap_or(0) + further) % LASTING.len()];
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub(super) enum Act {
     Operate {
         agent: String,
         action: Action,
+        /// For how long, in milliseconds; `None` until it is released.
+        for_ms: Option<u64>,
     },
     Cancel {
         run: String,

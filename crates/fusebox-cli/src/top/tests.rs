@@ -224,6 +224,7 @@ fn nothing_is_done_without_a_reason() {
     let act = Act::Operate {
         agent: "b".into(),
         action: Action::ForceOpen,
+        for_ms: None,
     };
     assert_eq!(
         press(&mut model, "why\n"),
@@ -238,11 +239,13 @@ fn every_action_has_its_key() {
         ("t", Action::Trip),
         ("f", Action::ForceOpen),
         ("d", Action::Disable),
+        ("m", Action::MetricsOnly),
         ("r", Action::Release),
     ] {
         let act = Act::Operate {
             agent: "b".into(),
             action,
+            for_ms: None,
         };
         let order = press(&mut model(), &format!("{key}x\n"));
         assert_eq!(order, Some(Order::Act(act, "x".into())));
@@ -254,6 +257,33 @@ fn every_action_has_its_key() {
         press(&mut model(), "\tcx\n"),
         Some(Order::Act(act, "x".into()))
     );
+}
+
+#[test]
+fn an_override_holds_for_the_time_that_is_chosen_and_nothing_else_has_one() {
+    let lasts = |keys: &str| match press(&mut model(), keys) {
+        Some(Order::Act(Act::Operate { for_ms, .. }, _)) => for_ms,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(lasts("mwhy\n"), None);
+    assert_eq!(lasts("m\twh\ty\n"), Some(15 * 60_000));
+    // After the longest comes none again.
+    assert_eq!(lasts("f\t\t\t\t\twhy\n"), None);
+    assert_eq!(lasts("t\twhy\n"), None);
+    let mut model = model();
+    press(&mut model, "f\t");
+    assert!(text(&model, 100, 30).contains("force b open for 5m?"));
+    let back = KeyEvent::from(KeyCode::BackTab);
+    model.press(back);
+    model.press(back);
+    assert!(text(&model, 100, 30).contains("force b open for 8h?"));
+}
+
+#[test]
+fn events_that_were_missed_are_a_line_among_them() {
+    let mut model = model();
+    model.missed(11, 12, NOW);
+    assert!(text(&model, 100, 30).contains("12 events missed"));
 }
 
 #[test]

@@ -10,9 +10,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use self::paint::{Paint, plain};
+use self::paint::Paint;
 use super::model::{Mode, Model, Pane};
 use crate::inspect::timestamp;
+use crate::plain::plain;
 
 /// The most reasons that are told; the rest are counted.
 const REASONS: u16 = 3;
@@ -141,7 +142,7 @@ fn footer(model: &Model, paint: Paint) -> Paragraph<'static> {
         (_, Some(Err(why))) => Line::styled(format!("✗ {}", plain(why)), paint.bad()),
         _ => {
             let acts = match model.pane {
-                Pane::Breakers => "t trip  f force open  d disable  r release",
+                Pane::Breakers => "t trip  f force open  d disable  m metrics  r release",
                 Pane::Runs => "c cancel",
                 Pane::Events => "Up, Down scroll",
             };

@@ -1,5 +1,6 @@
 //! What stands over the tables: a question, or the help.
 
+use fusebox::orchestrator::Action;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::text::{Line, Span};
@@ -7,8 +8,9 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::super::keys::KEYS;
 use super::super::model::{Act, Mode, Model};
-use super::paint::{Paint, plain};
-use fusebox::orchestrator::Action;
+use super::paint::Paint;
+use crate::plain::plain;
+use crate::progress::time;
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
     match &model.mode {
@@ -24,12 +26,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
             over(frame, "help: any key closes it", lines, 76);
         }
         Mode::Ask { act, reason } => {
+            let keys = if act.is_lasting() {
+                "Enter does it, Tab changes for how long, Esc leaves it"
+            } else {
+                "Enter does it, Esc leaves it"
+            };
             let lines = vec![
                 Line::styled(question(act), paint.strong()),
                 Line::default(),
                 Line::from(format!("why: {}_", plain(reason))),
                 Line::default(),
-                Line::styled("Enter does it, Esc leaves it", paint.faint()),
+                Line::styled(keys, paint.faint()),
             ];
             over(frame, "a reason is needed", lines, 60);
         }
@@ -39,14 +46,22 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
 fn question(act: &Act) -> String {
     match act {
         Act::Cancel { run } => format!("cancel run {}?", plain(run)),
-        Act::Operate { agent, action } => {
+        Act::Operate {
+            agent,
+            action,
+            for_ms,
+        } => {
             let agent = plain(agent);
+            let lasts = for_ms.map_or_else(
+                || "until it is released".to_owned(),
+                |ms| format!("for {}", time(ms)),
+            );
             match action {
                 Action::Trip => format!("trip {agent}?"),
                 Action::Release => format!("release {agent}?"),
-                Action::ForceOpen => format!("force {agent} open until it is released?"),
-                Action::Disable => format!("disable the breaker of {agent} until it is released?"),
-                other => format!("{other} {agent}?"),
+                Action::ForceOpen => format!("force {agent} open {lasts}?"),
+                Action::Disable => format!("disable the breaker of {agent} {lasts}?"),
+                Action::MetricsOnly => format!("judge {agent} without consequence {lasts}?"),
             }
         }
     }

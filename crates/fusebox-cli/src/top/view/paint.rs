@@ -1,4 +1,4 @@
-//! Styles, which only repeat what signs and words say, and texts that cannot act on the terminal.
+//! Styles, which only repeat what signs and words say.
 
 use fusebox::RunStatus;
 use ratatui::style::{Color, Modifier, Style};
@@ -66,14 +66,4 @@ impl Paint {
             _ => ("✗", self.bad()),
         }
     }
-}
-
-/// A text of somebody else, without what would act on whoever shows it: control characters, and those that turn the
-/// direction of writing.
-pub(super) fn plain(text: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.replace(acts, " ")
 }

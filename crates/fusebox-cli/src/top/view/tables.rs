@@ -8,8 +8,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Row, Table, TableState};
 
 use super::super::model::{BreakerRow, Model, Pane, RunRow};
-use super::paint::{Paint, plain};
+use super::paint::Paint;
 use crate::inspect::timestamp;
+use crate::plain::plain;
 use crate::progress::time;
 
 /// A column and the least width at which it is shown.
@@ -29,7 +30,7 @@ const fn fitted(title: &'static str, most: u16, from: u16) -> Column {
 }
 
 const BREAKERS: [Column; 8] = [
-    column("state", Constraint::Length(13), 0),
+    column("state", Constraint::Length(14), 0),
     fitted("agent", 28, 0),
     column("due in", Constraint::Length(6), 40),
     column("flight", Constraint::Length(6), 60),
