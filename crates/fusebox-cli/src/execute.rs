@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use fusebox::agent::{Agent, Order};
+use fusebox::agent::Agent;
 use fusebox::metrics::Meter;
 use fusebox::orchestrator::control::Listener;
-use fusebox::orchestrator::file::{AgentKind, AgentSpec, WorkflowFile};
-use fusebox::orchestrator::{Alternatives, EngineBuilder, load_run};
+use fusebox::orchestrator::file::{AgentSpec, WorkflowFile};
+use fusebox::orchestrator::load_run;
 use fusebox::{Engine, RunId, RunOptions, RunReport};
 use serde_json::{Value, json};
 
@@ -164,49 +164,10 @@ impl Job<'_> {
         if let Some(minimum) = self.how.min_durability {
             builder = builder.min_durability(minimum);
         }
-        for (tenant, budget) in &self.file.tenants {
-            builder = builder.tenant_budget(tenant, *budget);
-        }
-        for pool in &self.file.pools {
-            builder = builder.pool(pool.bulkhead());
-        }
-        for spec in self.file.agents.values() {
-            builder = self.add(builder, spec, wrapping)?;
-            if let Some(fallback) = &spec.fallback {
-                let fallback = &self.file.agents[fallback];
-                let agent = self.agent(fallback, wrapping)?;
-                builder = builder.fallback(&spec.name, agent);
-            }
-        }
+        let builder = self
+            .file
+            .equip(builder, |spec| self.agent(spec, wrapping))?;
         Ok(builder.build()?)
-    }
-
-    /// Adds an agent, which is one out of others or is made.
-    fn add(
-        &self,
-        builder: EngineBuilder,
-        spec: &AgentSpec,
-        wrapping: &Wrapping,
-    ) -> Result<EngineBuilder, Failure> {
-        let resilience = spec.resilience.clone();
-        let AgentKind::Failover(failover) = &spec.kind else {
-            let agent = self.agent(spec, wrapping)?;
-            return Ok(builder.shared_agent(agent, resilience));
-        };
-        let mut alternatives = Alternatives::new(&spec.name, &failover.targets);
-        if let Some(weights) = &failover.weights {
-            alternatives = alternatives.with_order(Order::Weighted(weights.clone()));
-        }
-        if failover.only_if_not_run {
-            alternatives = alternatives.only_if_not_run();
-        }
-        if let Some(schema) = &spec.input_schema {
-            alternatives = alternatives.with_input_schema(schema.clone());
-        }
-        if let Some(schema) = &spec.output_schema {
-            alternatives = alternatives.with_output_schema(schema.clone());
-        }
-        Ok(builder.failover(alternatives, resilience))
     }
 
     fn agent(&self, spec: &AgentSpec, wrapping: &Wrapping) -> Result<Arc<dyn Agent>, Failure> {

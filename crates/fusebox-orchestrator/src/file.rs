@@ -5,6 +5,7 @@ mod budget;
 mod condition;
 mod diagnostic;
 mod endpoint;
+mod equip;
 mod foreign;
 mod inner;
 mod locate;
@@ -13,6 +14,7 @@ mod pool;
 mod ports;
 mod raw;
 mod step;
+mod time;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +22,7 @@ use std::path::Path;
 use toml::Spanned;
 
 pub use self::agent::{AgentKind, AgentSpec, CommandSpec};
-pub use self::diagnostic::{FileError, FileErrors};
-use self::diagnostic::{Source, suggestion};
+pub use self::diagnostic::{FileError, FileErrors, Source, suggestion};
 pub use self::endpoint::{
     FailoverSpec, HttpSpec, OpenAiSpec, PriceSpec, SecretHeader, ToolSpec, UrlSpec, WireSpec,
 };
@@ -31,6 +32,7 @@ use self::locate::locate;
 pub use self::mcp::{McpReach, McpServerSpec, McpSpec};
 pub use self::pool::PoolSpec;
 use self::raw::RawFile;
+pub use self::time::Time;
 use crate::spending::Allowance;
 use crate::tenant::TenantBudget;
 use crate::workflow::{Step, Workflow};
@@ -125,8 +127,7 @@ impl WorkflowFile {
 
     fn read(name: &str, text: &str, reading: &mut Reading<'_>) -> Result<Self, FileErrors> {
         let source = Source::new(name, text);
-        let raw: RawFile =
-            toml::from_str(text).map_err(|error| FileErrors::from_toml(&source, &error))?;
+        let raw: RawFile = source.parse("docs/workflow-files.md")?;
         let (mut errors, mut elsewhere) = (Vec::new(), Vec::new());
         let mut agents = agents(&source, &raw, &mut errors);
         let mut pools = pool::read(&source, &raw, &mut errors);

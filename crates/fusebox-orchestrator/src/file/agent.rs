@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::diagnostic::{FileError, Source, suggestion};
 use super::endpoint::{self, FailoverSpec, HttpSpec, OpenAiSpec};
 use super::mcp::{self, McpSpec};
-use super::raw::{RawAgent, RawFile, Time};
+use super::raw::{RawAgent, RawFile};
+use super::time::Time;
 use super::{budget, foreign};
 use crate::resilience::Resilience;
 

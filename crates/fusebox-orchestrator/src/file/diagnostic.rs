@@ -5,16 +5,28 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// A file's name and text, to turn byte offsets into places.
+/// A file's name and text, to make errors of it that point at the place; also for other files of TOML that go with a
+/// workflow file.
+///
+/// ```
+/// use fusebox_orchestrator::file::Source;
+///
+/// let source = Source::new("plan.toml", "seeds = 0");
+/// let error = source.error(8..9, "no seed at all", "give at least 1");
+/// assert!(error.to_string().starts_with("plan.toml:1:9: no seed at all"), "{error}");
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub struct Source {
     name: Arc<str>,
     text: Arc<str>,
 }
 
 impl Source {
-    pub(crate) fn new(name: &str, text: &str) -> Self {
+    /// The file called `name` in errors.
+    #[must_use]
+    pub fn new(name: &str, text: &str) -> Self {
         Self {
             name: name.into(),
             text: text.into(),
@@ -31,7 +43,16 @@ impl Source {
         )
     }
 
-    pub(crate) fn error(
+    /// Reads the text as TOML. `docs` is where a reader finds what the file may say.
+    ///
+    /// # Errors
+    /// The first fault of TOML's grammar, of a name or of a type.
+    pub fn parse<T: DeserializeOwned>(&self, docs: &str) -> Result<T, FileErrors> {
+        toml::from_str(&self.text).map_err(|error| FileErrors::from_toml(self, &error, docs))
+    }
+
+    /// A fault at a range of bytes: what is wrong, and what would be right.
+    pub fn error(
         &self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -146,12 +167,23 @@ impl fmt::Display for FileError {
 pub struct FileErrors(Vec<FileError>);
 
 impl FileErrors {
+    /// Nothing where a file has no faults.
+    ///
+    /// # Errors
+    /// All that it has, in the order of the file.
+    pub fn check(faults: Vec<FileError>) -> Result<(), Self> {
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(Self::new(faults)),
+        }
+    }
+
     pub(crate) fn new(mut errors: Vec<FileError>) -> Self {
         errors.sort_by_key(|error| (error.line, error.column));
         Self(errors)
     }
 
-    pub(crate) fn from_toml(source: &Source, error: &toml::de::Error) -> Self {
+    fn from_toml(source: &Source, error: &toml::de::Error, docs: &str) -> Self {
         let span = error.span().unwrap_or(0..0);
         let message = error
             .message()
@@ -169,7 +201,7 @@ impl FileErrors {
             help.insert(0, &allowed);
         }
         let help = if help.is_empty() {
-            default_help(&message)
+            default_help(&message, docs)
         } else {
             help.join("; ")
         };
@@ -192,10 +224,10 @@ impl FileErrors {
     }
 }
 
-fn default_help(message: &str) -> String {
+fn default_help(message: &str, docs: &str) -> String {
     match message.strip_prefix("missing field ") {
         Some(field) => format!("add {} = … to this table", field.replace('`', "")),
-        None => "see docs/workflow-files.md".to_owned(),
+        None => format!("see {docs}"),
     }
 }
 
@@ -213,12 +245,9 @@ impl fmt::Display for FileErrors {
 
 impl std::error::Error for FileErrors {}
 
-/// "did you mean" where a known name is near, and what there is.
-pub(crate) fn suggestion<'a>(
-    what: &str,
-    wrong: &str,
-    known: impl Iterator<Item = &'a str>,
-) -> String {
+/// Help about a name that is none of those `known`: "did you mean" where one is near, and what there is. `what` they
+/// are is a plural.
+pub fn suggestion<'a>(what: &str, wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let near = known
         .iter()

@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::agent::to_json;
 use super::budget::micro_dollars;
 use super::diagnostic::{FileError, Source, suggestion};
-use super::raw::{RawAgent, Time};
+use super::raw::RawAgent;
+use super::time::Time;
 
 /// An HTTP service: JSON in, JSON out.
 #[derive(Debug, Clone, PartialEq)]

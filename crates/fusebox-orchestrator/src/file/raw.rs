@@ -1,14 +1,12 @@
 //! The file as it is written, before anything is checked.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::InputSpec;
+use super::time::Time;
 use crate::tenant::Period;
 use crate::workflow::{Exhausted, Join, OnUnavailable};
 
@@ -316,32 +314,4 @@ pub(super) struct RawCondition {
     pub(super) at_least: Option<toml::Value>,
     pub(super) less: Option<toml::Value>,
     pub(super) at_most: Option<toml::Value>,
-}
-
-/// A duration as text with its unit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Time(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a duration in quotes with its unit, such as \"500ms\", \"5s\" or \"2m\"",
-                )
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-                humantime::parse_duration(text)
-                    .map(Time)
-                    .map_err(|_| de::Error::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
 }
