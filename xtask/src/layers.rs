@@ -3,6 +3,7 @@
 //! ```text
 //! cli           ─► facade
 //! facade        ─► all below
+//! lab           ─► testkit, orchestrator
 //! testkit       ─► orchestrator
 //! orchestrator  ─► agent, state
 //! endpoints     ─► agent
@@ -32,7 +33,7 @@ struct Layer {
 }
 
 /// The diagram, with the crates that an arrow may skip to written out.
-const DIAGRAM: [Layer; 10] = [
+const DIAGRAM: [Layer; 11] = [
     Layer {
         name: "fusebox-cli",
         below: &["fusebox"],
@@ -49,6 +50,18 @@ const DIAGRAM: [Layer; 10] = [
             "fusebox-state",
             "fusebox-breaker",
             "fusebox-testkit",
+        ],
+        optional: &["fusebox-lab"],
+    },
+    Layer {
+        name: "fusebox-lab",
+        below: &[
+            "fusebox-testkit",
+            "fusebox-orchestrator",
+            "fusebox-agent",
+            "fusebox-policy",
+            "fusebox-state",
+            "fusebox-breaker",
         ],
         optional: &[],
     },

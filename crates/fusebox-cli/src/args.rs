@@ -35,6 +35,7 @@ impl Cli {
             Verb::Check(args) => args.json,
             Verb::Runs(args) => args.json,
             Verb::Show(args) => args.json,
+            Verb::Lab(args) => args.json,
             Verb::State(StateVerb::Stats(args)) => args.json,
             Verb::State(StateVerb::Forks(args)) => args.json,
             Verb::Graph(_) | Verb::Top(_) | Verb::Serve(_) | Verb::Agent(_) => false,
@@ -62,6 +63,8 @@ pub(crate) enum Verb {
     Runs(RunsArgs),
     /// Explain one run: its steps and what happened
     Show(ShowArgs),
+    /// Play a plan of faults with breakers and without, side by side, in virtual time or real
+    Lab(LabArgs),
     /// Watch breakers and runs live in the terminal, and operate them by keys
     Top(TopArgs),
     /// Serve a page that shows runs and breakers live, and lets you operate them
@@ -319,6 +322,21 @@ pub(crate) struct ShowArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    /// The plan
+    pub(crate) plan: PathBuf,
+    /// Write a page of its own, with plots, to FILE as well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Call the real agents of a plan with time = "real", as often as it says
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use fusebox::orchestrator::file::WorkflowFile;
 use fusebox::orchestrator::{
     EventRecord, RunRecord, list_runs, load_events, load_output, load_run,
@@ -17,6 +16,7 @@ use crate::args::{RunsArgs, ShowArgs};
 use crate::failure::Failure;
 use crate::graph::add_live;
 use crate::output;
+use crate::page;
 use crate::place::{Place, no_such_run};
 use crate::plain::plain;
 use crate::progress::describe;
@@ -120,13 +120,8 @@ async fn show_page(
         output::say(page.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    let written = std::fs::write(&path, page);
-    let written = written.with_context(|| {
-        let path = path.display();
-        format!("{path} could not be written; give another file behind --html")
-    });
-    written.map_err(Failure::environment)?;
-    output::say(&format!("page: {}", path.display()));
+    page::write(&page, &path)?;
+    page::tell(&path);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,9 +18,11 @@ mod graph;
 mod inspect;
 mod invoke;
 mod journals;
+mod lab;
 mod mcp;
 mod notify;
 mod output;
+mod page;
 mod place;
 mod plain;
 mod progress;
@@ -70,6 +72,7 @@ async fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Graph(args) => graph::graph(&args).await,
         Verb::Runs(args) => inspect::runs(&args).await,
         Verb::Show(args) => inspect::show(&args).await,
+        Verb::Lab(args) => lab::lab(args).await,
         Verb::Top(args) => top::top(args).await,
         Verb::Serve(args) => serve::serve(args).await,
         Verb::State(StateVerb::Stats(args)) => state::stats(&args).await,

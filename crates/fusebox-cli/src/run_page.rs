@@ -1,8 +1,5 @@
 //! `fusebox show --html`: a run as one page that needs nothing else, to be kept, sent and printed.
-//!
-//! It has no scripts and asks nobody for anything. Whatever an agent, a person or a file has said is escaped.
 
-mod html;
 mod ledger;
 mod steps;
 mod timeline;
@@ -13,14 +10,11 @@ use std::fmt::Write as _;
 use fusebox::RunReport;
 use fusebox::orchestrator::{EventRecord, RunRecord};
 
-use self::html::{escaped, row};
 use crate::inspect::timestamp;
+use crate::page::{self, escaped, row};
 use crate::progress::{describe, time};
 
 const STYLE: &str = include_str!("run_page/style.css");
-/// Nothing is fetched, whatever the page holds.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// What the page tells of.
 pub(crate) struct Content<'a> {
@@ -35,13 +29,7 @@ impl Content<'_> {
     /// The page. `now_ms` is when it is made, in milliseconds since 1970 (UTC).
     pub(crate) fn page(&self, now_ms: u64) -> String {
         let title = format!("{}: {}", self.report.run, self.report.status);
-        let title = escaped(&title);
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-        );
+        let mut page = page::begin(&title, STYLE);
         self.head(&mut page, now_ms);
         let graph = self.record.workflow.with_states(self.report).to_svg();
         let _ = write!(page, "<h2>Graph</h2>\n<div class=\"wide\">{graph}</div>\n");
@@ -49,8 +37,7 @@ impl Content<'_> {
         steps::table(self.report, self.outputs, &mut page);
         ledger::table(self.report, self.events, &mut page);
         self.events(&mut page);
-        page += "</body>\n</html>\n";
-        page
+        page + page::END
     }
 
     fn head(&self, page: &mut String, now_ms: u64) {

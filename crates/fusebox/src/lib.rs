@@ -88,10 +88,11 @@
 //! | [`agent`] | `fusebox-agent` | the [`Agent`](agent::Agent) trait, its guard, fault injection |
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (features `command`, `http`, `mcp`, `openai`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
+//! | `lab` | `fusebox-lab` | what a workflow would do under faults, with breakers and without (feature `lab`) |
 //! | `metrics` | `fusebox-metrics` | events as metrics, spans for a collector (features `metrics`, `figures`, `prometheus`, `otlp`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
-//! `http`, `mcp`, `openai` (agents outside the process), `control` (operating the engine of another process), `metrics`,
+//! `http`, `mcp`, `openai` (agents outside the process), `control` (operating the engine of another process), `lab`, `metrics`,
 //! `figures` (counts of several processes), `prometheus`, `rate-limit`, `tracing` (spans of runs, steps and attempts), `otlp` (sends them to a collector).
 
 pub use fusebox_agent as agent;
@@ -103,6 +104,8 @@ pub use fusebox_breaker as breaker;
     feature = "openai"
 ))]
 pub use fusebox_endpoints as endpoints;
+#[cfg(feature = "lab")]
+pub use fusebox_lab as lab;
 #[cfg(feature = "metrics")]
 pub use fusebox_metrics as metrics;
 pub use fusebox_orchestrator as orchestrator;

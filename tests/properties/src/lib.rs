@@ -8,6 +8,7 @@ mod breaker_config;
 mod drawing;
 mod faults;
 mod journal;
+mod lab_plan;
 mod names;
 mod output;
 mod snapshot;
@@ -18,10 +19,11 @@ mod workflow_file;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// All properties.
-pub const ALL: [Property; 7] = [
+pub const ALL: [Property; 8] = [
     ("breaker_config", breaker_config::holds),
     ("faults", faults::holds),
     ("journal", journal::holds),
+    ("lab_plan", lab_plan::holds),
     ("names", names::holds),
     ("output", output::holds),
     ("snapshot", snapshot::holds),

@@ -150,6 +150,11 @@ fn journals() {
 }
 
 #[test]
+fn plans_of_the_lab() {
+    check("lab_plan");
+}
+
+#[test]
 fn names_and_urls() {
     check("names");
 }

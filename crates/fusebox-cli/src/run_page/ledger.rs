@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fusebox::RunReport;
 use fusebox::orchestrator::{EventKind, EventRecord, RtoVerdict};
 
-use super::html::row;
+use crate::page::row;
 use crate::progress::time;
 
 pub(super) fn table(report: &RunReport, events: &[EventRecord], page: &mut String) {

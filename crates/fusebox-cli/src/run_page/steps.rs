@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use fusebox::RunReport;
 
-use super::html::{escaped, row};
+use crate::page::{escaped, row};
 use crate::progress::{mark, time};
 
 /// Of a longer output the beginning is shown.

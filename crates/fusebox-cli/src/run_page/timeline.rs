@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use fusebox::orchestrator::EventRecord;
 
 use self::spans::{Lane, lanes};
-use super::html::escaped;
+use crate::page::escaped;
 use crate::progress::time;
 
 const WIDTH: f64 = 1000.0;

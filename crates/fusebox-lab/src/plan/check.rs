@@ -1,25 +1,22 @@
 //! From what is written to what is meant, with every fault at its place.
 
+mod faults;
+mod stand_ins;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use fusebox_agent::{FaultKind, FaultRule};
 use fusebox_orchestrator::Work;
 use fusebox_orchestrator::file::{
     AgentKind, FileError, FileErrors, Source, Time as Written, WorkflowFile, suggestion,
 };
 use toml::Spanned;
 
-use super::raw::{RawFault, RawLatency, RawPlan, RawStandIn};
-use super::{Arrivals, MOST_RUNS, Plan, PlannedFault, StandIn, Targets, Time, Without, sample};
-use crate::latency::Latency;
+use super::raw::RawPlan;
+use super::{Arrivals, MOST_RUNS, Plan, Targets, Time, Without};
 
 const DOCS: &str = "docs/lab.md";
-/// The agent's table that holds for all.
-const DEFAULT: &str = "default";
-/// What a stand-in takes where the plan does not say.
-const LATENCY: Latency = Latency::Fixed(Duration::from_millis(200));
 const SEEDS: u64 = 10;
 /// Longer than anybody asks for, and short enough that no sum of times overflows.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -45,10 +42,9 @@ pub(super) fn plan(
     let file = match workflow {
         Ok(file) => file,
         // What else there is to say needs the workflow.
-        Err(others) => {
-            FileErrors::check(checker.faults)?;
-            return Err(others.expect("a workflow that is not there is a fault of the plan"));
-        }
+        Err(None) => return Err(checker.told()),
+        Err(Some(others)) if checker.faults.is_empty() => return Err(others),
+        Err(Some(others)) => return Err(checker.told().and(others.errors().to_vec())),
     };
     checker.limit(&raw, runs(duration, arrivals), seeds);
     checker.nobody_decides(&raw, &file);
@@ -99,6 +95,11 @@ struct Checker {
 }
 
 impl Checker {
+    /// The faults found; there are some.
+    fn told(self) -> FileErrors {
+        FileErrors::check(self.faults).expect_err("somebody found fault with something")
+    }
+
     fn fault<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, help: impl Into<String>) {
         let fault = self.source.error(at.span(), message, help);
         self.faults.push(fault);
@@ -236,114 +237,21 @@ impl Checker {
         }
     }
 
-    fn known_agent(&mut self, agent: &Spanned<String>, file: &WorkflowFile) -> bool {
+    /// Finds fault with a name that is no agent's, or that of one which only asks others.
+    fn answers_itself(&mut self, agent: &Spanned<String>, file: &WorkflowFile) {
         let name = agent.get_ref();
-        if file.agents.contains_key(name) {
-            return true;
-        }
-        let message = format!("the workflow has no agent `{name}`");
-        let known = file.agents.keys().map(String::as_str);
-        self.fault(agent, message, suggestion("agents", name, known));
-        false
-    }
-
-    fn planned(
-        &mut self,
-        raw: &RawPlan,
-        file: &WorkflowFile,
-        duration: Duration,
-    ) -> Vec<PlannedFault> {
-        let faults = raw.faults.iter();
-        faults
-            .filter_map(|fault| self.one_fault(fault, file, duration))
-            .collect()
-    }
-
-    fn one_fault(
-        &mut self,
-        whole: &Spanned<RawFault>,
-        file: &WorkflowFile,
-        duration: Duration,
-    ) -> Option<PlannedFault> {
-        let raw = whole.get_ref();
-        let before = self.faults.len();
-        let name = raw.agent.get_ref();
-        if self.known_agent(&raw.agent, file)
-            && matches!(file.agents[name].kind, AgentKind::Failover(_))
-        {
-            let message = format!("agent `{name}` only asks others");
-            self.fault(&raw.agent, message, "name one of its targets");
-        }
-        let kind = self.kind(&raw.kind);
-        let from = raw
-            .from
-            .as_ref()
-            .map_or(Duration::ZERO, |from| from.get_ref().0);
-        if let Some(at) = raw.from.as_ref().filter(|_| from >= duration) {
-            let message = "the fault begins when no run does any more";
-            self.fault(at, message, "begin it before `duration` is over");
-        }
-        if let Some(lasts) = raw
-            .lasts
-            .as_ref()
-            .filter(|lasts| lasts.get_ref().0.is_zero())
-        {
-            self.fault(
-                lasts,
-                "the fault would never be on",
-                "say how long, such as \"90s\"",
-            );
-        }
-        let ratio = self.share(raw.ratio.as_ref()).unwrap_or(1.0);
-        let delay = raw.delay.as_ref().map(|delay| delay.get_ref().0);
-        match (kind, &raw.delay) {
-            (Some(FaultKind::Latency), None) => {
-                let help = "say how late answers come: delay = \"3s\"";
-                self.fault(&raw.kind, "a latency without `delay`", help);
+        match file.agents.get(name).map(|spec| &spec.kind) {
+            Some(AgentKind::Failover(_)) => {
+                let message = format!("agent `{name}` only asks others");
+                self.fault(agent, message, "name one of its targets");
             }
-            (Some(FaultKind::Latency), Some(_)) | (_, None) => {}
-            (_, Some(delay)) => {
-                let help = "leave it out, or make the kind \"latency\"";
-                self.fault(delay, "only a latency has a delay", help);
+            Some(_) => {}
+            None => {
+                let message = format!("the workflow has no agent `{name}`");
+                let known = file.agents.keys().map(String::as_str);
+                self.fault(agent, message, suggestion("agents", name, known));
             }
         }
-        if self.faults.len() > before {
-            return None;
-        }
-        let rule = match (kind?, delay) {
-            (FaultKind::Latency, Some(delay)) => FaultRule::latency(ratio, delay),
-            (kind, _) => FaultRule::try_new(kind, ratio),
-        };
-        let rule = rule.and_then(|rule| rule.with_from(from));
-        let until = raw
-            .lasts
-            .as_ref()
-            .map(|lasts| from.saturating_add(lasts.get_ref().0));
-        let rule = match until {
-            Some(until) => rule.and_then(|rule| rule.with_until(until)),
-            None => rule,
-        };
-        match rule {
-            Ok(rule) => Some(PlannedFault {
-                agent: name.clone(),
-                rule,
-            }),
-            Err(error) => {
-                self.fault(whole, error.to_string(), "");
-                None
-            }
-        }
-    }
-
-    fn kind(&mut self, written: &Spanned<String>) -> Option<FaultKind> {
-        let kind = written.get_ref().parse().ok();
-        if kind.is_none() {
-            let message = format!("fault `{}` does not exist", written.get_ref());
-            let known = FaultKind::ALL.iter().map(|kind| kind.as_str());
-            let help = suggestion("kinds", written.get_ref(), known);
-            self.fault(written, message, help);
-        }
-        kind
     }
 
     /// A number in `0.0..=1.0`.
@@ -355,91 +263,6 @@ impl Checker {
             self.fault(written, message, "write 0.0 to 1.0, such as 0.99");
         }
         Some(share)
-    }
-
-    fn stand_ins(
-        &mut self,
-        raw: &RawPlan,
-        file: &WorkflowFile,
-        time: Time,
-    ) -> BTreeMap<String, StandIn> {
-        if time == Time::Real {
-            if let Some((name, _)) = raw.agents.iter().next() {
-                let message = "on real time the agents of the workflow answer themselves";
-                self.fault(
-                    name,
-                    message,
-                    "leave `[agents]` out, or make time \"virtual\"",
-                );
-            }
-            return BTreeMap::new();
-        }
-        for name in raw.agents.keys().filter(|name| name.get_ref() != DEFAULT) {
-            if self.known_agent(name, file)
-                && matches!(file.agents[name.get_ref()].kind, AgentKind::Failover(_))
-            {
-                let message = format!("agent `{}` only asks others", name.get_ref());
-                self.fault(name, message, "name one of its targets");
-            }
-        }
-        let written = |wanted: &str| {
-            let mut tables = raw.agents.iter();
-            tables.find(|(name, _)| name.get_ref() == wanted)
-        };
-        let default = written(DEFAULT).map(|(_, table)| table);
-        let latency_of_all = default.and_then(|table| self.latency(table));
-        let mut stand_ins = BTreeMap::new();
-        for (name, spec) in &file.agents {
-            if matches!(spec.kind, AgentKind::Failover(_)) {
-                continue;
-            }
-            let own = written(name).map(|(_, table)| table);
-            let latency = own.and_then(|table| self.latency(table));
-            let answer = own.and_then(|table| table.answer.as_ref());
-            let answer = answer.or_else(|| default.and_then(|table| table.answer.as_ref()));
-            let latency = latency.or(latency_of_all).unwrap_or(LATENCY);
-            let given = answer.map(|answer| {
-                serde_json::to_value(answer.get_ref()).expect("TOML values have a JSON form")
-            });
-            match sample::answer(given, spec.output_schema.as_ref()) {
-                Ok((answer, output_schema)) => {
-                    let stand_in = StandIn {
-                        latency,
-                        answer,
-                        output_schema,
-                    };
-                    stand_ins.insert(name.clone(), stand_in);
-                }
-                Err(why) => {
-                    let help = format!("give one: [agents.{name}] answer = …");
-                    match answer {
-                        Some(answer) => {
-                            let message = format!("agent `{name}` could not answer so: {why}");
-                            self.fault(answer, message, "see its `output_schema`");
-                        }
-                        None => {
-                            let message = format!("no answer for agent `{name}`: {why}");
-                            self.fault(&raw.workflow, message, help);
-                        }
-                    }
-                }
-            }
-        }
-        stand_ins
-    }
-
-    fn latency(&mut self, table: &RawStandIn) -> Option<Latency> {
-        let written = table.latency.as_ref()?;
-        match *written.get_ref() {
-            RawLatency::Fixed(latency) => Some(Latency::Fixed(latency)),
-            RawLatency::Lognormal { median, p99 } if median.is_zero() || p99 < median => {
-                let message = "there is no such distribution of latencies";
-                let help = "`median` is above zero and `p99` not below it";
-                self.fault(written, message, help);
-                None
-            }
-            RawLatency::Lognormal { median, p99 } => Some(Latency::Lognormal { median, p99 }),
-        }
     }
 
     fn inputs(&mut self, raw: &RawPlan, file: &WorkflowFile) -> BTreeMap<String, String> {

@@ -208,8 +208,9 @@ impl FileErrors {
         Self::new(vec![source.error(span, message, help)])
     }
 
-    /// Followed by the faults of other files.
-    pub(crate) fn and(mut self, others: Vec<FileError>) -> Self {
+    /// These, followed by the faults of other files.
+    #[must_use]
+    pub fn and(mut self, others: Vec<FileError>) -> Self {
         self.0.extend(others);
         self
     }

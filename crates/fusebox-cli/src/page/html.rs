@@ -2,7 +2,7 @@
 
 /// A text within HTML or SVG, between tags or in a quoted attribute. What acts on its reader without being seen, such
 /// as a turn of the direction of writing, is shown as a replacement character.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -23,7 +23,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// A row of a table.
-pub(super) fn row(cells: &[String], page: &mut String) {
+pub(crate) fn row(cells: &[String], page: &mut String) {
     page.push_str("<tr>");
     for cell in cells {
         page.push_str("<td>");
