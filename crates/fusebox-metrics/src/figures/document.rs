@@ -107,4 +107,26 @@ mod tests {
             assert!(read(text).unwrap_err().contains("do not fit"), "{text}");
         }
     }
+
+    #[test]
+    fn the_largest_counts_add_up_to_the_largest() {
+        let bucket = [u64::MAX; crate::table::BUCKETS.len()];
+        let told = serde_json::json!({
+            "fusebox_runs_total": [[["failed"], u64::MAX]],
+            "fusebox_run_duration_seconds":
+                [[["failed"], { "buckets": bucket, "count": u64::MAX, "sum": 1e308 }]],
+        });
+        let mut totals = crate::figures::Totals::new();
+        for n in 0..3 {
+            totals.set(n, serde_json::from_value(told.clone()).unwrap());
+        }
+        let figures = totals.figures();
+        let failed = figures.value("fusebox_runs_total", &["failed"]);
+        assert_eq!(failed, Some(u64::MAX as f64));
+        assert!(
+            figures
+                .render()
+                .contains("fusebox_runs_total{status=\"failed\"} 18446744073709551615")
+        );
+    }
 }

@@ -42,7 +42,7 @@ fn histogram(page: &mut String, metric: &Metric, labels: &Labels<'_>, it: &Distr
     };
     let mut below = 0;
     for (bound, count) in BUCKETS.iter().zip(it.buckets) {
-        below += count;
+        below = count.saturating_add(below);
         bucket(&bound.to_string(), below);
     }
     bucket(&"+Inf".to_owned(), it.count);
@@ -73,6 +73,7 @@ fn word(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use metrics::{counter, gauge, histogram};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::figures::Tally;
@@ -113,6 +114,41 @@ mod tests {
         assert!(page.ends_with("{agent=\"a\\\"b\\\\c\\nd\"} 1\n"), "{page}");
         for metric in METRICS {
             assert!(!metric.meaning.contains(['\\', '\n']), "{metric:?}");
+        }
+    }
+
+    /// The label's value as a reader of the format takes it.
+    fn read(label: &str) -> String {
+        let (mut value, mut chars) = (String::new(), label.chars());
+        while let Some(c) = chars.next() {
+            value.push(match c {
+                '\\' => match chars.next() {
+                    Some('n') => '\n',
+                    Some(c @ ('\\' | '"')) => c,
+                    other => panic!("no escape: {other:?}"),
+                },
+                '"' | '\n' => panic!("it ends before its end: {label:?}"),
+                c => c,
+            });
+        }
+        value
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_name_is_its_line_is_one_and_the_name_comes_back(name in ".*", level: f64) {
+            let tally = Tally::new();
+            tally.observe(|| gauge!("fusebox_agent_away_seconds", "agent" => name.clone()).set(level));
+            let page = tally.figures().render();
+            let lines: Vec<_> = page.split_terminator('\n').skip(2).collect();
+            if !level.is_finite() {
+                return Ok(prop_assert!(lines.is_empty()));
+            }
+            let [line] = lines[..] else { panic!("{lines:?}") };
+            let rest = line.strip_prefix("fusebox_agent_away_seconds{agent=\"").unwrap();
+            let (label, value) = rest.rsplit_once("\"} ").unwrap();
+            prop_assert_eq!(read(label), name);
+            prop_assert_eq!(value.parse::<f64>().unwrap(), level);
         }
     }
 }
