@@ -50,6 +50,32 @@ fn a_breaker_is_forced_open_while_a_run_works_and_released_again() {
 }
 
 #[test]
+fn a_breaker_is_only_judged_for_a_time() {
+    let (sandbox, gate) = sandbox();
+    let running = sandbox.start(&RUN);
+    gate.arrived("first", 1);
+    let judge = [
+        "breakers",
+        "metrics-only",
+        "gated",
+        "--reason",
+        "drill",
+        "--for",
+        "1h",
+    ];
+    sandbox
+        .fusebox(&judge)
+        .exited(0)
+        .says("metrics_only gated: done in process");
+    sandbox
+        .fusebox(&["breakers"])
+        .exited(0)
+        .says("metrics_only");
+    gate.open(2);
+    running.wait().exited(0);
+}
+
+#[test]
 fn a_run_at_work_is_cancelled_and_says_by_whom_and_why() {
     let (sandbox, gate) = sandbox();
     let running = sandbox.start(&RUN);

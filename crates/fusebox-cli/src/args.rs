@@ -165,6 +165,8 @@ pub(crate) enum BreakersVerb {
     ForceOpen(HoldArgs),
     /// Let every call through, unjudged, until it is released or the time is over
     Disable(HoldArgs),
+    /// Let every call through and judge it, without consequence, until it is released or the time is over
+    MetricsOnly(HoldArgs),
     /// Lift what was forced; one that opened by itself is tried at once
     Release(MoveArgs),
 }

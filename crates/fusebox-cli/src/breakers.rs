@@ -28,6 +28,10 @@ pub(crate) async fn breakers(args: BreakersArgs) -> Result<ExitCode, Failure> {
             let by = lasting(it.by.by(), it.lasts);
             (it.agent, Action::Disable, by, it.place)
         }
+        Some(BreakersVerb::MetricsOnly(it)) => {
+            let by = lasting(it.by.by(), it.lasts);
+            (it.agent, Action::MetricsOnly, by, it.place)
+        }
     };
     operate(&agent, action, by, &place, args.json).await
 }
