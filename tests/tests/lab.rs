@@ -160,6 +160,43 @@ fn a_page_has_the_figures_and_the_plots_and_runs_nothing() {
         .complains("no input `<script>`");
 }
 
+#[test]
+fn a_page_that_cannot_be_written_takes_nothing_from_what_was_measured() {
+    let outcome =
+        sandbox(OUTAGE).fusebox(&["lab", "plan.toml", "--json", "--html", "gone/page.html"]);
+    let outcome = outcome
+        .exited(1)
+        .complains("give another file behind --html");
+    assert_eq!(outcome.json()["sides"][0]["runs"]["begun"], 80);
+}
+
+/// The example of the README, with one seed of its ten.
+#[test]
+fn the_example_shows_what_the_breakers_buy() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/lab");
+    let file = |name: &str| std::fs::read_to_string(format!("{directory}/{name}")).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.write("workflow.toml", &file("workflow.toml"));
+    let plan = file("supervisor-outage.toml").replace("seeds = 10", "seeds = 1");
+    sandbox.write("plan.toml", &plan);
+    let document = sandbox
+        .fusebox(&["lab", "plan.toml", "--json"])
+        .exited(0)
+        .json();
+    let in_vain = |side: usize| {
+        document["sides"][side]["calls"]["in_vain"]
+            .as_u64()
+            .unwrap()
+    };
+    assert!(
+        100 * in_vain(0) < in_vain(1),
+        "{} of {}",
+        in_vain(0),
+        in_vain(1)
+    );
+    assert_eq!(document["sides"][0]["runs"]["availability_ratio"], 1.0);
+}
+
 const REAL: &str = r#"
 workflow = "small.toml"
 time = "real"

@@ -32,20 +32,32 @@ pub(crate) async fn lab(args: LabArgs) -> Result<ExitCode, Failure> {
         Time::Real => measure(&plan, &args).await?,
         _ => simulate(plan).await?,
     };
-    if let Some(path) = &args.html {
-        crate::page::write(&page::of(&comparison), path)?;
-    }
     if args.json {
         output::document(&comparison);
     } else {
         table::print(&comparison);
-        args.html.iter().for_each(|path| crate::page::tell(path));
+    }
+    if let Some(path) = &args.html
+        && let Err(failure) = write(&comparison, path, args.json)
+    {
+        // What was measured has been told: it may have taken an hour.
+        output::complain(&failure.message());
+        return Ok(ExitCode::FAILURE);
     }
     Ok(match comparison.is_interrupted {
         true => ExitCode::from(STOPPED),
         false if comparison.meets_targets() => ExitCode::SUCCESS,
         false => ExitCode::from(MISSED),
     })
+}
+
+/// Writes the page, and says where where nobody reads a document.
+fn write(comparison: &Comparison, path: &Path, json: bool) -> Result<(), Failure> {
+    crate::page::write(&page::of(comparison), path)?;
+    if !json {
+        crate::page::tell(path);
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Plan, Failure> {
