@@ -173,7 +173,7 @@ pub(crate) enum BreakersVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct MoveArgs {
-    /// The agent
+    /// The agent, or the server of tools, as `fusebox breakers` lists it
     pub(crate) agent: String,
     #[command(flatten)]
     pub(crate) by: ByArgs,
@@ -183,7 +183,7 @@ pub(crate) struct MoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HoldArgs {
-    /// The agent
+    /// The agent, or the server of tools, as `fusebox breakers` lists it
     pub(crate) agent: String,
     /// For how long, such as 10m [default: until it is released]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]

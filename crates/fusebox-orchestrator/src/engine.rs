@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod builder;
+mod dependency;
 mod error;
 mod options;
 mod watch;
@@ -67,9 +68,9 @@ impl Engine {
         self.shared.events.subscribe()
     }
 
-    /// The breaker of an agent.
-    pub fn breaker(&self, agent: &str) -> Option<&Breaker> {
-        self.shared.members.get(agent).map(|member| &member.breaker)
+    /// The breaker of an agent, or of a dependency.
+    pub fn breaker(&self, name: &str) -> Option<&Breaker> {
+        self.shared.breaker(name)
     }
 
     /// How the system is: from its breakers, its objectives, and the progress of its runs.

@@ -13,6 +13,7 @@ mod mcp;
 mod pool;
 mod ports;
 mod raw;
+mod rules;
 mod step;
 mod time;
 

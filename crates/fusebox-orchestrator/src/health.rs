@@ -1,6 +1,6 @@
 //! How the system is, computed from what its breakers, objectives and runs show rather than from what they claim.
 
-use fusebox_breaker::{Availability, State};
+use fusebox_breaker::{Availability, Breaker, State};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::RtoVerdict;
@@ -33,6 +33,9 @@ pub struct Health {
     pub reasons: Vec<String>,
     /// The agents, by name.
     pub agents: Vec<AgentHealth>,
+    /// What agents depend on, by name.
+    #[serde(default)]
+    pub dependencies: Vec<DependencyHealth>,
     /// The runs.
     pub runs: RunsHealth,
 }
@@ -59,6 +62,22 @@ pub struct AgentHealth {
     pub queued: usize,
     /// Its recovery objective.
     pub objective: RtoAccount,
+}
+
+/// How something is that several agents depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DependencyHealth {
+    /// Its name.
+    pub dependency: String,
+    /// The state of its breaker.
+    pub state: String,
+    /// The rule or the person that brought it there, with figures.
+    pub reason: Option<String>,
+    /// When its next probe is due, in milliseconds from now; `None` where calls flow, or only a person can let them.
+    pub due_in_ms: Option<u64>,
+    /// Calls in flight.
+    pub in_flight: u64,
 }
 
 /// How the runs are that this process works on.
@@ -97,6 +116,12 @@ impl Health {
             findings.extend(agent.finding());
             agents.push(agent);
         }
+        let dependencies: Vec<_> = shared
+            .dependencies
+            .values()
+            .map(DependencyHealth::of)
+            .collect();
+        findings.extend(dependencies.iter().filter_map(DependencyHealth::finding));
         let stalled = shared.runs.stalled();
         for (run, silence) in &stalled {
             let silence = short(*silence);
@@ -114,11 +139,50 @@ impl Health {
                 .map_or(HealthStatus::Healthy, |(worst, _)| *worst),
             reasons: findings.into_iter().map(|(_, reason)| reason).collect(),
             agents,
+            dependencies,
             runs: RunsHealth {
                 live: shared.runs.count(),
                 stalled: stalled.collect(),
             },
         }
+    }
+}
+
+impl DependencyHealth {
+    fn of(breaker: &Breaker) -> Self {
+        let snapshot = breaker.snapshot();
+        Self {
+            dependency: breaker.name().to_string(),
+            state: snapshot.state.to_string(),
+            reason: snapshot.reason.map(|reason| reason.to_string()),
+            due_in_ms: due_in_ms(breaker),
+            in_flight: breaker.counts().in_flight(),
+        }
+    }
+
+    /// What is not well about it.
+    fn finding(&self) -> Option<(HealthStatus, String)> {
+        let Self {
+            dependency,
+            state,
+            reason,
+            ..
+        } = self;
+        let why = reason.as_deref().map(|why| format!(" ({why})"));
+        let why = why.unwrap_or_default();
+        (*state != State::Closed.to_string()).then(|| {
+            let reason =
+                format!("breaker of `{dependency}`, which agents depend on, is {state}{why}");
+            (HealthStatus::Degraded, reason)
+        })
+    }
+}
+
+fn due_in_ms(breaker: &Breaker) -> Option<u64> {
+    match breaker.availability() {
+        Availability::NotBefore(wait) => Some(millis(wait)),
+        Availability::ProbeReady => Some(0),
+        Availability::Ready | Availability::Never => None,
     }
 }
 
@@ -130,11 +194,7 @@ impl AgentHealth {
         (waiting, oldest_wait_ms): (usize, Option<u64>),
     ) -> Self {
         let snapshot = member.breaker.snapshot();
-        let due_in_ms = match member.breaker.availability() {
-            Availability::NotBefore(wait) => Some(millis(wait)),
-            Availability::ProbeReady => Some(0),
-            Availability::Ready | Availability::Never => None,
-        };
+        let due_in_ms = due_in_ms(&member.breaker);
         let bulkhead = member.guard.policy().bulkhead();
         Self {
             agent: name.to_owned(),

@@ -100,7 +100,7 @@ pub use commits::CommitCounts;
 pub use durability::parse_durability;
 pub use engine::{Alternatives, Engine, EngineBuilder, EngineError, RunOptions};
 pub use event::{Event, EventKind};
-pub use health::{AgentHealth, Health, HealthStatus, RunsHealth, StalledRun};
+pub use health::{AgentHealth, DependencyHealth, Health, HealthStatus, RunsHealth, StalledRun};
 pub use ledger::{RtoEntry, RtoVerdict};
 pub use objectives::{RtoAccount, RtoOutage};
 pub use operate::{Action, By, OperateError};

@@ -116,7 +116,7 @@ impl Engine {
             .breaker(agent)
             .ok_or_else(|| OperateError::UnknownAgent {
                 agent: agent.to_owned(),
-                known: self.shared.members.keys().cloned().collect(),
+                known: self.breakers().map(|it| it.name().to_string()).collect(),
             })?;
         let held = || {
             let mut held = Override::new(&by.reason, &by.actor);
@@ -154,6 +154,7 @@ impl Engine {
         });
         self.shared.pump_transitions();
         self.shared.recovery.look_again();
+        self.shared.dependency_moved.notify_waiters();
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod approval;
 mod begin;
 mod call;
+mod dependency;
 mod ending;
 mod hand_out;
 mod inner;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fusebox_breaker::{Availability, State, Transition};
+use fusebox_breaker::{Availability, Breaker, State, Transition};
 use fusebox_policy::{Priority, RetryBudget};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -81,6 +82,8 @@ struct Live {
     due: Option<Instant>,
     /// Its place in the line of an agent that is away.
     ticket: Option<Ticket>,
+    /// Whether it waits for the breaker of what its agent depends on.
+    is_barred: bool,
     /// Leave to make the next call.
     turn: Option<Turn>,
     /// How many calls failed for which it had waited.
@@ -336,6 +339,10 @@ impl Run {
 
     async fn wait(&mut self, lease_lost: &CancellationToken) -> Result<(), Interrupted> {
         self.pulse.beat(self.tasks.len());
+        // Made before the look, so that no move after it is missed.
+        let shared = Arc::clone(&self.shared);
+        let moved = shared.dependency_moved.notified();
+        let waits_behind = self.look_behind();
         let due = self.steps.values().filter_map(Live::alarm).min();
         let due = due.map_or(self.deadline, |due| due.min(self.deadline));
         let cancellation = self.settings.cancellation.clone();
@@ -345,6 +352,7 @@ impl Run {
             () = lease_lost.cancelled() => return Err(Interrupted::Journal(JournalError::Lost)),
             Some(message) = self.messages.recv() => self.take(message).await?,
             Some(joined) = self.tasks.join_next_with_id() => self.joined(joined),
+            () = moved, if waits_behind => {}
             () = tokio::time::sleep_until(due) => {
                 if Instant::now() >= self.deadline {
                     return Err(Interrupted::Objective);
@@ -481,7 +489,8 @@ impl Run {
         }
         let member = self.member(&step);
         let now = Instant::now();
-        let wait = wait_for(member, behind).max(retry_after.unwrap_or_default());
+        let wait =
+            wait_for(member, self.dependency(&step), behind).max(retry_after.unwrap_or_default());
         if now + wait >= self.deadline {
             let left = self.deadline.saturating_duration_since(now);
             let reason = if left.is_zero() {
@@ -500,10 +509,12 @@ impl Run {
             _ => now + retry_after.unwrap_or_default(),
         };
         self.unrouted = true;
+        let is_barred = self.barred(&step).is_some();
         let ticket = self.line_up(&step, not_before);
         let live = self.live(name);
         live.due = Some(now + wait);
         live.ticket = ticket;
+        live.is_barred = is_barred;
         live.record.status = StepStatus::Waiting;
         live.record.reason = Some(reason.clone());
         let record = live.record.clone();
@@ -547,36 +558,10 @@ impl Run {
 
     fn absorb_transitions(&mut self) {
         self.shared.pump_transitions();
-        let mut moved = false;
         // A lag only shortens the story; the states themselves are read from the breakers.
+        let mut moved = false;
         while let Ok(transition) = self.transitions.try_recv() {
-            if !self
-                .workflow
-                .steps()
-                .iter()
-                .any(|step| step.agent() == Some(&*transition.breaker))
-            {
-                continue;
-            }
-            moved = true;
-            let Transition {
-                breaker,
-                from,
-                to,
-                reason,
-                ..
-            } = &transition;
-            self.tell(EventKind::breaker_moved(breaker, *from, *to, reason));
-            if let Some(recovery) = self.ledger.record(&transition) {
-                self.tell(EventKind::Recovered {
-                    agent: transition.breaker.to_string(),
-                    took_ms: millis(recovery.took),
-                    objective_ms: recovery.objective.map(millis),
-                    verdict: recovery.verdict,
-                    detect_ms: None,
-                    resume_ms: None,
-                });
-            }
+            moved |= self.absorb(&transition);
         }
         if moved {
             self.breakers_moved = true;
@@ -584,24 +569,50 @@ impl Run {
         }
     }
 
+    /// Takes in one move; whether it is of a breaker that the run's calls meet.
+    fn absorb(&mut self, transition: &Transition) -> bool {
+        if !self.breakers().any(|name| *name == *transition.breaker) {
+            return false;
+        }
+        let Transition {
+            breaker,
+            from,
+            to,
+            reason,
+            ..
+        } = transition;
+        self.tell(EventKind::breaker_moved(breaker, *from, *to, reason));
+        if let Some(recovery) = self.ledger.record(transition) {
+            self.tell(EventKind::Recovered {
+                agent: transition.breaker.to_string(),
+                took_ms: millis(recovery.took),
+                objective_ms: recovery.objective.map(millis),
+                verdict: recovery.verdict,
+                detect_ms: None,
+                resume_ms: None,
+            });
+        }
+        true
+    }
+
     /// The breakers that are not simply closed, as the journal keeps them.
     fn saved_breakers(&self) -> BTreeMap<String, SavedBreaker> {
         let (saved_ms, now) = (now_ms(), self.shared.clock.now());
         let mut saved = BTreeMap::new();
-        for agent in self.workflow.steps().iter().filter_map(Step::agent) {
-            let breaker = &self.shared.members[agent].breaker;
+        for name in self.breakers() {
+            let breaker = self.shared.breaker(name).expect("it is the engine's");
             if breaker.state() == State::Closed {
                 continue;
             }
             let snapshot = breaker.snapshot();
             if snapshot.state != State::Closed {
-                let away_ms = self.ledger.away(agent, now).map(millis);
+                let away_ms = self.ledger.away(name, now).map(millis);
                 let breaker = SavedBreaker {
                     saved_ms,
                     away_ms,
                     snapshot,
                 };
-                saved.insert(agent.to_owned(), breaker);
+                saved.insert(name.to_owned(), breaker);
             }
         }
         saved
@@ -665,14 +676,17 @@ impl Run {
     }
 }
 
-/// How long to leave an agent alone: until its breaker lets a probe through, or, while that is
-/// closed although the call failed, as long as its retries would wait at most. Not at all, where it is
+/// How long to leave an agent alone: until its breaker lets a probe through, or that of what it depends on, or, while
+/// both are closed although the call failed, as long as its retries would wait at most. Not at all, where it is
 /// back and only others go before.
-fn wait_for(member: &Member, behind: bool) -> Duration {
+fn wait_for(member: &Member, dependency: Option<&Breaker>, behind: bool) -> Duration {
     match member.breaker.availability() {
         Availability::NotBefore(wait) => wait,
         Availability::ProbeReady => Duration::ZERO,
         _ if behind => Duration::ZERO,
-        Availability::Ready | Availability::Never => member.pause,
+        Availability::Ready | Availability::Never => match dependency.map(Breaker::availability) {
+            Some(Availability::NotBefore(wait)) => wait,
+            _ => member.pause,
+        },
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fusebox_agent::Guard;
 use fusebox_breaker::{Breaker, Clock, Transition, TransitionQueue};
 use fusebox_state::{Durability, StateStore};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::commits::Commits;
 use crate::event::{EventKind, Events};
@@ -21,6 +21,10 @@ use crate::tenant::TenantBudget;
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) members: BTreeMap<String, Member>,
+    /// The breakers of what several agents depend on.
+    pub(crate) dependencies: BTreeMap<String, Breaker>,
+    /// Told whenever one of these may let calls go again.
+    pub(crate) dependency_moved: Notify,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Events,
@@ -47,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) pace: Pace,
     /// The wait before a call is made again that failed while the breaker stayed closed.
     pub(crate) pause: Duration,
+    /// What it stands behind.
+    pub(crate) dependency: Option<String>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -60,10 +66,19 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     /// Tells what the breakers did, and hands it to every run.
+    /// The breaker of an agent, or of what agents depend on.
+    pub(crate) fn breaker(&self, name: &str) -> Option<&Breaker> {
+        let member = self.members.get(name).map(|member| &member.breaker);
+        member.or_else(|| self.dependencies.get(name))
+    }
+
     pub(crate) fn pump_transitions(&self) {
         let mut moved = false;
         for transition in self.queue.drain() {
             moved = true;
+            if self.dependencies.contains_key(&*transition.breaker) {
+                self.dependency_moved.notify_waiters();
+            }
             let Transition {
                 breaker,
                 from,

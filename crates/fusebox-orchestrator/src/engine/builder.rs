@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fusebox_agent::{Agent, Guard};
-use fusebox_breaker::{Breaker, Clock, TransitionQueue};
+use fusebox_breaker::{Breaker, Clock, Config, TransitionQueue};
 use fusebox_policy::{Budget, Bulkhead, Policy, Retry, RetryBudget, TokioClock};
 use fusebox_state::{Durability, StateStore};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use super::alternatives::Alternatives;
+use super::dependency::Dependencies;
 use super::{Engine, EngineError};
 use crate::event::Events;
 use crate::live::LiveRuns;
@@ -73,6 +74,7 @@ pub struct EngineBuilder {
     pools: BTreeMap<String, Bulkhead>,
     stall_after: Duration,
     tenants: BTreeMap<String, TenantBudget>,
+    dependencies: Dependencies,
 }
 
 impl std::fmt::Debug for EngineBuilder {
@@ -106,6 +108,7 @@ impl EngineBuilder {
             pools: BTreeMap::new(),
             stall_after: Duration::from_secs(300),
             tenants: BTreeMap::new(),
+            dependencies: Dependencies::default(),
         }
     }
 
@@ -118,6 +121,26 @@ impl EngineBuilder {
     pub fn shared_agent(mut self, agent: Arc<dyn Agent>, resilience: Resilience) -> Self {
         self.agents.push((agent, resilience));
         self
+    }
+
+    /// Adds something that several agents depend on, such as the server of their tools, with a breaker of its own. It
+    /// is charged for what is its fault and no agent is, see [`Behind`](fusebox_agent::Behind); it is operated, counted
+    /// and kept across resumes like that of an agent. One of the same name replaces it.
+    pub fn dependency(mut self, name: impl Into<String>, rules: Config) -> Self {
+        self.dependencies.add(name.into(), rules);
+        self
+    }
+
+    /// Adds an agent that stands behind a [dependency](Self::dependency), its own protection around both.
+    pub fn agent_behind(
+        mut self,
+        agent: Arc<dyn Agent>,
+        dependency: impl Into<String>,
+        resilience: Resilience,
+    ) -> Self {
+        let name = &agent.describe().name;
+        self.dependencies.put_behind(name, dependency.into());
+        self.shared_agent(agent, resilience)
     }
 
     /// Lets `fallback` answer when the agent called `name` fails, times out or is refused. A step
@@ -233,9 +256,10 @@ impl EngineBuilder {
     /// Puts the guards around the agents.
     ///
     /// # Errors
-    /// Two agents of one name, a fallback for none, or a failover without targets.
+    /// Two of one name, a fallback for none, a failover without targets, or a dependency that there is not.
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let queue = TransitionQueue::new(1024);
+        let dependencies = self.dependencies.breakers(&self.clock, &queue, self.seed);
         let mut members = BTreeMap::new();
         let agents = std::mem::take(&mut self.agents).into_iter();
         let agents = agents.map(|(agent, resilience)| (Either::Agent(agent), resilience));
@@ -244,19 +268,24 @@ impl EngineBuilder {
             .map(|(failover, resilience)| (Either::Failover(Box::new(failover)), resilience));
         for (index, (one, resilience)) in agents.chain(failovers).enumerate() {
             let agent = match one {
-                Either::Agent(agent) => agent,
+                Either::Agent(agent) => self.dependencies.around(agent, &dependencies)?,
                 Either::Failover(failover) => failover.agent(&members)?,
             };
             let name = agent.describe().name.clone();
+            let fallback = self.fallbacks.remove(&name);
+            let fallback = fallback.map(|agent| self.dependencies.around(agent, &dependencies));
+            let fallback = fallback.transpose()?;
             let around = Around {
                 clock: &self.clock,
                 queue: &queue,
                 seed: self.seed.map(|seed| seed.wrapping_add(index as u64)),
                 bulkhead: self.bulkhead(&name, &resilience)?,
-                fallback: self.fallbacks.remove(&name),
+                fallback,
             };
-            let member = guard(&name, agent, &resilience, around);
-            if members.insert(name.clone(), member).is_some() {
+            let mut member = guard(&name, agent, &resilience, around);
+            member.dependency = self.dependencies.of(&name).map(str::to_owned);
+            let is_taken = dependencies.contains_key(&name);
+            if is_taken || members.insert(name.clone(), member).is_some() {
                 return Err(EngineError::DuplicateAgent(name));
             }
         }
@@ -272,6 +301,8 @@ impl EngineBuilder {
             store: self.store,
             recovery: Arc::new(Recovery::new(breakers.collect(), self.recovery)),
             members,
+            dependencies,
+            dependency_moved: Notify::new(),
             clock: self.clock,
             events,
             objectives,
@@ -364,5 +395,6 @@ fn guard(name: &str, agent: Arc<dyn Agent>, resilience: &Resilience, around: Aro
         max_concurrent_calls,
         pace: Pace::default(),
         pause: resilience.retry_cap,
+        dependency: None,
     }
 }

@@ -26,8 +26,10 @@ pub enum EngineError {
     /// By their agents' schemas, what one step gives can never be what another takes.
     #[error(transparent)]
     Ports(#[from] PortError),
-    /// Two agents have one name.
-    #[error("agent `{0}` is registered twice; names must be unique")]
+    /// Two agents have one name, or an agent and a dependency.
+    #[error(
+        "agent `{0}` is registered twice; names must be unique, those of dependencies included"
+    )]
     DuplicateAgent(String),
     /// A fallback is given for an agent that is not registered.
     #[error("a fallback is given for agent `{0}`, which is not registered")]
@@ -51,6 +53,16 @@ pub enum EngineError {
         /// The pool it names.
         pool: String,
         /// The pools there are.
+        known: Vec<String>,
+    },
+    /// An agent stands behind a dependency that there is not.
+    #[error("agent `{agent}` stands behind `{dependency}`, which this engine does not have; it has: {}", .known.join(", "))]
+    UnknownDependency {
+        /// The agent.
+        agent: String,
+        /// The dependency it names.
+        dependency: String,
+        /// The dependencies there are.
         known: Vec<String>,
     },
     /// A run of this name exists.

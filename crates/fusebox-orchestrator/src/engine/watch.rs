@@ -10,9 +10,10 @@ use super::Engine;
 use crate::commits::CommitCounts;
 
 impl Engine {
-    /// The breakers of all agents, by name.
+    /// The breakers of all agents, by name, and then those of what they depend on.
     pub fn breakers(&self) -> impl Iterator<Item = &Breaker> {
-        self.shared.members.values().map(|member| &member.breaker)
+        let agents = self.shared.members.values().map(|member| &member.breaker);
+        agents.chain(self.shared.dependencies.values())
     }
 
     /// Every move of every breaker from now on, with its reason as data. A listener that is more than 1024 moves

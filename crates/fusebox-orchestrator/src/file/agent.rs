@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use fusebox_breaker::presets::{self, Preset};
 use serde_json::Value;
 use toml::Spanned;
 
@@ -11,7 +10,7 @@ use super::diagnostic::{FileError, Source, suggestion};
 use super::endpoint::{self, FailoverSpec, HttpSpec, OpenAiSpec};
 use super::mcp::{self, McpSpec};
 use super::raw::{RawAgent, RawFile};
-use super::time::Time;
+use super::rules::{Rules, number, set, time};
 use super::{budget, foreign};
 use crate::resilience::Resilience;
 
@@ -194,33 +193,13 @@ fn resilience(
     raw: &RawAgent,
     span: &Range<usize>,
 ) -> Result<Resilience, FileError> {
-    let mut preset = match &raw.preset {
-        None => presets::AGENT,
-        Some(name) => presets::by_name(name.get_ref()).ok_or_else(|| {
-            let known = presets::ALL.iter().map(|preset| preset.name);
-            let message = format!("preset `{}` does not exist", name.get_ref());
-            source.error(
-                name.span(),
-                message,
-                suggestion("presets", name.get_ref(), known),
-            )
-        })?,
-    };
-    override_preset(&mut preset, raw);
-    let mut resilience = Resilience::preset(preset).map_err(|error| {
-        let fields: Vec<&str> = error.fields().to_vec();
-        let place = fields
-            .iter()
-            .find_map(|field| span_of(raw, field))
-            .unwrap_or_else(|| span.clone());
-        let help = match fields.as_slice() {
-            [one] => format!("change `{one}`"),
-            many => format!("change one of: {}", many.join(", ")),
-        };
-        // The file says of which window it is the size.
-        let message = error.to_string().replace("`size`", "`window_size`");
-        source.error(place, message, help)
-    })?;
+    let rules = Rules::from(raw);
+    let mut preset = rules.preset(source)?;
+    set(&mut preset.retry_base, time(raw.retry_base.as_ref()));
+    set(&mut preset.retry_cap, time(raw.retry_cap.as_ref()));
+    set(&mut preset.max_attempts, number(raw.max_attempts.as_ref()));
+    let resilience = Resilience::preset(preset);
+    let mut resilience = resilience.map_err(|error| rules.error(source, &error, span))?;
     let attempts = raw.max_attempts.as_ref();
     if let Some(attempts) = attempts.filter(|attempts| *attempts.get_ref() == 0) {
         return Err(source.error(
@@ -252,86 +231,6 @@ fn resilience(
         resilience.retry_reserve = *reserve.get_ref();
     }
     Ok(resilience)
-}
-
-fn time(raw: Option<&Spanned<Time>>) -> Option<std::time::Duration> {
-    raw.map(|time| time.get_ref().0)
-}
-
-/// Puts what the file says in the place of what the preset says.
-fn override_preset(preset: &mut Preset, raw: &RawAgent) {
-    fn set<T: Copy>(field: &mut T, value: Option<T>) {
-        if let Some(value) = value {
-            *field = value;
-        }
-    }
-    fn number<T: Copy>(raw: Option<&Spanned<T>>) -> Option<T> {
-        raw.map(|number| *number.get_ref())
-    }
-    set(
-        &mut preset.recovery_objective,
-        time(raw.recovery_objective.as_ref()),
-    );
-    set(
-        &mut preset.attempt_timeout,
-        time(raw.attempt_timeout.as_ref()),
-    );
-    set(&mut preset.retry_base, time(raw.retry_base.as_ref()));
-    set(&mut preset.retry_cap, time(raw.retry_cap.as_ref()));
-    set(
-        &mut preset.wait_duration_in_open,
-        time(raw.wait_duration_in_open.as_ref()),
-    );
-    // A cap the file does not mention follows the wait it does.
-    let cap = preset
-        .max_wait_duration_in_open
-        .max(preset.wait_duration_in_open);
-    preset.max_wait_duration_in_open = time(raw.max_wait_duration_in_open.as_ref()).unwrap_or(cap);
-    set(&mut preset.max_attempts, number(raw.max_attempts.as_ref()));
-    set(
-        &mut preset.consecutive_failures,
-        number(raw.consecutive_failures.as_ref()),
-    );
-    set(
-        &mut preset.successes_to_close,
-        number(raw.successes_to_close.as_ref()),
-    );
-    set(
-        &mut preset.max_concurrent_probes,
-        number(raw.max_concurrent_probes.as_ref()),
-    );
-    set(&mut preset.window.size, number(raw.window_size.as_ref()));
-    set(
-        &mut preset.window.minimum_number_of_calls,
-        number(raw.minimum_number_of_calls.as_ref()),
-    );
-    set(
-        &mut preset.window.failure_rate_threshold,
-        number(raw.failure_rate_threshold.as_ref()),
-    );
-}
-
-/// Where the file sets the field that a configuration error names.
-fn span_of(raw: &RawAgent, field: &str) -> Option<Range<usize>> {
-    let time = |value: &Option<Spanned<Time>>| value.as_ref().map(Spanned::span);
-    let count = |value: &Option<Spanned<u32>>| value.as_ref().map(Spanned::span);
-    match field {
-        "recovery_objective" => time(&raw.recovery_objective),
-        "wait_duration_in_open" => time(&raw.wait_duration_in_open),
-        "max_wait_duration_in_open" => time(&raw.max_wait_duration_in_open),
-        "attempt_timeout" | "probe_deadline" => time(&raw.attempt_timeout),
-        "consecutive_failures" => count(&raw.consecutive_failures),
-        "size" | "count_window.size" => count(&raw.window_size),
-        "minimum_number_of_calls" | "count_window.minimum_number_of_calls" => {
-            count(&raw.minimum_number_of_calls)
-        }
-        "failure_rate_threshold" | "count_window.failure_rate_threshold" => {
-            raw.failure_rate_threshold.as_ref().map(Spanned::span)
-        }
-        "successes_to_close" => count(&raw.successes_to_close),
-        "max_concurrent_probes" => count(&raw.max_concurrent_probes),
-        _ => None,
-    }
 }
 
 pub(super) fn to_json(value: &toml::Value) -> Value {

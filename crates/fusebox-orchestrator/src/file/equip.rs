@@ -1,5 +1,6 @@
 //! An engine's builder with what a file defines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fusebox_agent::{Agent, Order};
@@ -7,10 +8,12 @@ use fusebox_agent::{Agent, Order};
 use super::WorkflowFile;
 use super::agent::{AgentKind, AgentSpec};
 use super::endpoint::FailoverSpec;
+use super::mcp::{McpServerSpec, McpSpec};
 use crate::engine::{Alternatives, EngineBuilder};
 
 impl WorkflowFile {
-    /// Gives an engine the tenants, pools and agents of the file, each agent under its own protection. `make` makes
+    /// Gives an engine the tenants, pools and agents of the file, each agent under its own protection, and those of an MCP
+    /// server that has a breaker behind that as well. `make` makes
     /// one from what the file says; it is asked again for an agent that is the fallback of another, and not for a
     /// failover, which is made of its targets.
     ///
@@ -51,11 +54,24 @@ impl WorkflowFile {
         for pool in &self.pools {
             builder = builder.pool(pool.bulkhead());
         }
+        // One of the same name in another directory, that of an inner workflow, is another.
+        let mut servers = BTreeMap::new();
         for spec in self.agents.values() {
             let resilience = spec.resilience.clone();
             builder = match &spec.kind {
                 AgentKind::Failover(failover) => {
                     builder.failover(alternatives(spec, failover), resilience)
+                }
+                AgentKind::Mcp(McpSpec {
+                    server,
+                    breaker: Some(rules),
+                    ..
+                }) => {
+                    let place = (self.directory_of(spec), server);
+                    let name = servers.entry(place).or_insert_with(|| called(spec, server));
+                    builder
+                        .dependency(name.as_str(), rules.clone())
+                        .agent_behind(make(spec)?, name.as_str(), resilience)
                 }
                 _ => builder.shared_agent(make(spec)?, resilience),
             };
@@ -65,6 +81,15 @@ impl WorkflowFile {
             }
         }
         Ok(builder)
+    }
+}
+
+/// What the breaker of a server is called: by its table in the file.
+fn called(spec: &AgentSpec, server: &McpServerSpec) -> String {
+    let table = format!("mcp.{}", server.name);
+    match &spec.within {
+        Some(step) => format!("{step}/{table}"),
+        None => table,
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use fusebox_breaker::Config;
 use serde_json::Value;
 
 use super::agent::to_json;
 use super::diagnostic::{FileError, Source, suggestion};
 use super::endpoint::{SecretHeader, UrlSpec, url, variable};
 use super::raw::{RawAgent, RawFile, RawMcpServer};
+use super::rules::Rules;
 
 /// A tool of a server.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,8 @@ use super::raw::{RawAgent, RawFile, RawMcpServer};
 pub struct McpSpec {
     /// The server; equal ones are one, and share its connection.
     pub server: McpServerSpec,
+    /// The rules of the server's breaker, which all its tools share; `None` if each is charged for the server, too.
+    pub breaker: Option<Config>,
     /// The tool, as the server knows it.
     pub tool: String,
     /// Its arguments, with places for parts of the input.
@@ -89,6 +93,7 @@ pub(super) fn agent(
             name: name.get_ref().clone(),
             reach: reach(source, server.get_ref(), &server.span())?,
         },
+        breaker: breaker(source, server.get_ref())?,
         tool: tool.get_ref().clone(),
         arguments: arguments
             .map(|(name, value)| (name.clone(), to_json(value)))
@@ -106,8 +111,15 @@ pub(super) fn check(source: &Source, file: &RawFile, errors: &mut Vec<FileError>
         // Told once: an agent that names it tells it, too.
         if !file.agents.values().any(|agent| named(agent.get_ref())) {
             errors.extend(reach(source, server.get_ref(), &server.span()).err());
+            errors.extend(breaker(source, server.get_ref()).err());
         }
     }
+}
+
+fn breaker(source: &Source, raw: &RawMcpServer) -> Result<Option<Config>, FileError> {
+    let rules = raw.breaker.as_ref();
+    let config = rules.map(|raw| Rules::from(raw.get_ref()).breaker(source, &raw.span()));
+    config.transpose()
 }
 
 fn reach(source: &Source, raw: &RawMcpServer, span: &Range<usize>) -> Result<McpReach, FileError> {
@@ -161,6 +173,7 @@ fn reach(source: &Source, raw: &RawMcpServer, span: &Range<usize>) -> Result<Mcp
 mod tests {
     use super::*;
     use crate::file::{AgentKind, WorkflowFile};
+    use fusebox_breaker::presets;
 
     /// A file whose only agent and only server have these lines.
     fn file(agent: &str, server: &str) -> String {
@@ -252,6 +265,21 @@ mod tests {
             ),
             (
                 USED,
+                "command = [\"p\"]\nbreaker = { preset = \"agnt\" }",
+                "preset `agnt` does not exist",
+            ),
+            (
+                USED,
+                "command = [\"p\"]\nbreaker = { consecutive_failures = 0 }",
+                "`consecutive_failures` is 0",
+            ),
+            (
+                USED,
+                "command = [\"p\"]\nbreaker = { max_attempts = 2 }",
+                "unknown field `max_attempts`",
+            ),
+            (
+                USED,
                 "url = \"ftp://h\"",
                 "this is no URL of an HTTP service",
             ),
@@ -261,6 +289,18 @@ mod tests {
             assert!(errors.to_string().contains(said), "{errors}");
             assert!(!errors.to_string().contains("sk-1"), "{errors}");
         }
+    }
+
+    #[test]
+    fn a_server_has_a_breaker_if_its_table_says_so() {
+        let plain = spec(USED, "command = [\"p\"]");
+        assert_eq!(plain.breaker, None);
+        let server =
+            "command = [\"p\"]\nbreaker = { preset = \"external_api\", consecutive_failures = 9 }";
+        let config = spec(USED, server).breaker.expect("it was given");
+        let mut preset = presets::EXTERNAL_API;
+        preset.consecutive_failures = 9;
+        assert_eq!(Some(config), preset.config().ok());
     }
 
     #[test]

@@ -166,6 +166,24 @@ pub(super) struct RawMcpServer {
     pub(super) url_env: Option<Spanned<String>>,
     pub(super) bearer_env: Option<Spanned<String>>,
     pub(super) headers_env: Option<BTreeMap<String, Spanned<String>>>,
+    pub(super) breaker: Option<Spanned<RawBreaker>>,
+}
+
+/// The breaker of what agents share.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBreaker {
+    pub(super) preset: Option<Spanned<String>>,
+    pub(super) recovery_objective: Option<Spanned<Time>>,
+    pub(super) probe_deadline: Option<Spanned<Time>>,
+    pub(super) consecutive_failures: Option<Spanned<u32>>,
+    pub(super) window_size: Option<Spanned<u32>>,
+    pub(super) minimum_number_of_calls: Option<Spanned<u32>>,
+    pub(super) failure_rate_threshold: Option<Spanned<f64>>,
+    pub(super) wait_duration_in_open: Option<Spanned<Time>>,
+    pub(super) max_wait_duration_in_open: Option<Spanned<Time>>,
+    pub(super) successes_to_close: Option<Spanned<u32>>,
+    pub(super) max_concurrent_probes: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -147,7 +147,12 @@ impl Run {
         let member = self.member(step);
         let retry_after = match member.breaker.availability() {
             _ if member.has_fallback => return Ok(None),
-            Availability::Ready | Availability::ProbeReady => return self.turn(step),
+            Availability::Ready | Availability::ProbeReady => {
+                return match self.barred(step) {
+                    None => self.turn(step),
+                    Some(refused) => Err(refused),
+                };
+            }
             Availability::NotBefore(wait) => Some(wait),
             Availability::Never => None,
         };
@@ -164,14 +169,11 @@ impl Run {
             member.breaker.name(),
             snapshot.state
         );
-        Err(Refused {
+        Err(Refused::unmade(
             reason,
-            attempts: 0,
-            retryable: true,
             retry_after,
-            behind: false,
-            by: Some(snapshot.state.as_str()),
-        })
+            snapshot.state.as_str(),
+        ))
     }
 
     /// The call, to be polled.

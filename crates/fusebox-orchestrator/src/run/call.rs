@@ -66,6 +66,16 @@ impl Refused {
         }
     }
 
+    /// One that was not made, for the state of a breaker.
+    pub(super) fn unmade(reason: String, retry_after: Option<Duration>, by: &'static str) -> Self {
+        Self {
+            retryable: true,
+            retry_after,
+            by: Some(by),
+            ..Self::for_good(reason, 0)
+        }
+    }
+
     /// One that only has to wait for its turn.
     pub(super) fn behind(reason: String) -> Self {
         Self {

@@ -55,10 +55,9 @@ impl Run {
         }
         self.breakers_moved = !record.breakers.is_empty();
         for (agent, saved) in &record.breakers {
-            if let Some(member) = self.shared.members.get(agent) {
+            if let Some(breaker) = self.shared.breaker(agent) {
                 let elapsed = Duration::from_millis(now_ms().saturating_sub(saved.saved_ms));
                 // One that has moved or been called here knows more than the record does.
-                let breaker = &member.breaker;
                 if breaker.state() == State::Closed && breaker.counts().total() == 0 {
                     breaker.restore(&later(&saved.snapshot, elapsed));
                 }
