@@ -266,7 +266,7 @@ fn listed_test(line: &str) -> Option<String> {
 }
 
 /// Builds `fusebox` for the end-to-end tests; gives its path.
-fn build_command() -> Result<PathBuf> {
+pub(crate) fn build_command() -> Result<PathBuf> {
     // Errors first in words for people; the messages for us would hide them.
     cmd::run(&mut cmd::cargo(["build", "--package", "fusebox-cli"]))?;
     let mut again = cmd::cargo(["build", "--quiet", "--package", "fusebox-cli"]);

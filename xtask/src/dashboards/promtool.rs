@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::cmd;
+use crate::test::build_command;
 
 /// A folder with the programs `prometheus` and `promtool`.
 const ENV: &str = "FUSEBOX_PROMETHEUS";
@@ -33,6 +34,8 @@ pub(super) fn judge(target: &Path, rules: &Path, tests: &Path) -> Result<()> {
     cmd::run(Command::new(&tool).args(["test", "rules"]).arg(tests))?;
     let mut scrape = cmd::cargo(["test", "--quiet", "--package", "fusebox-tests"]);
     scrape.args(["--test", "metrics", "--", "--ignored"]);
+    // What is scraped is `fusebox serve`.
+    scrape.env("FUSEBOX_BIN", build_command()?);
     cmd::run(scrape.env(ENV, &folder))
 }
 
