@@ -66,7 +66,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         engines: Engines::of(directory),
     });
     // Before anybody can know that it is counted here.
-    app.engines.open_inbox().await;
+    app.engines.open_inbox();
     // So that a store that cannot be opened is told now; the page says so too, and tries again.
     if let Err(problem) = app.records.heads(0).await {
         output::complain(&problem.to_string());

@@ -96,8 +96,11 @@ impl Engines {
     }
 
     /// Engines that end from now on are counted to their last call.
-    pub(super) async fn open_inbox(&self) {
-        self.counts.lock().await.open_inbox(&self.directory);
+    pub(super) fn open_inbox(&self) {
+        // A look is under way otherwise, which may take long: it has an inbox, or the next call makes one.
+        if let Ok(mut counts) = self.counts.try_lock() {
+            counts.open_inbox(&self.directory);
+        }
     }
 
     /// Follows every engine there is and will be, and counts them. Never returns.
@@ -114,7 +117,7 @@ impl Engines {
 
     async fn watch_all(&self) {
         loop {
-            self.open_inbox().await;
+            self.open_inbox();
             for client in self.clients().await {
                 let id = id(client.engine());
                 if lock(&self.followed).insert(id) {
