@@ -1,5 +1,7 @@
 //! A comparison as a page of its own, with plots.
 
+mod axis;
+mod grouped;
 mod lanes;
 mod plot;
 

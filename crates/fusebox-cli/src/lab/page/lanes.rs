@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use fusebox::lab::{Comparison, Lane, Protection, Stay};
 
+use super::axis::{Axis, LEFT, TOP};
 use super::escaped;
-use super::plot::{Axis, LEFT};
 use crate::progress::time;
 
 const ROW: f64 = 24.0;
@@ -29,7 +29,7 @@ pub(super) fn draw(comparison: &Comparison, page: &mut String) {
     Axis::open(height, "states of the breakers over time", page);
     axis.ground(&comparison.plan.faults, height, page);
     for (place, lane) in lanes.iter().enumerate() {
-        draw_lane(lane, Axis::top() + ROW * place as f64, axis, page);
+        draw_lane(lane, TOP + ROW * place as f64, axis, page);
     }
     page.push_str("</svg></div>\n");
     let seed = match comparison.plan.seeds {

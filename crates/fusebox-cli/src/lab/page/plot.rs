@@ -2,100 +2,17 @@
 
 use std::fmt::Write as _;
 
-use fusebox::lab::{Comparison, FaultSummary, Protection, Series, Side};
+use fusebox::lab::{Comparison, FaultSummary, Protection};
 
+use super::axis::{Axis, LEFT, RIGHT, TOP, WIDTH, mark};
 use super::escaped;
+use super::grouped::Grouped;
 use crate::progress::time;
 
-pub(super) const WIDTH: f64 = 760.0;
-/// Of what stands on the left.
-pub(super) const LEFT: f64 = 92.0;
-const RIGHT: f64 = 22.0;
-const TOP: f64 = 26.0;
+/// Of what is drawn.
 const HEIGHT: f64 = 130.0;
-const BOTTOM: f64 = 20.0;
 /// Points of a line; more are put together.
 const MOST_POINTS: usize = 180;
-
-/// A scale from the beginning of the plan to the end of the last run.
-#[derive(Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) end_ms: u64,
-}
-
-impl Axis {
-    pub(super) fn of(comparison: &Comparison) -> Self {
-        let end = |side: &Side| side.series.step_ms * side.series.runs_begun.len() as u64;
-        let ends = comparison.sides.iter().map(end);
-        Self {
-            end_ms: ends
-                .max()
-                .unwrap_or(0)
-                .max(comparison.plan.duration_ms)
-                .max(1),
-        }
-    }
-
-    pub(super) fn x(self, at_ms: u64) -> f64 {
-        let share = at_ms.min(self.end_ms) as f64 / self.end_ms as f64;
-        LEFT + share * (WIDTH - LEFT - RIGHT)
-    }
-
-    /// Lines and times below and behind what is drawn from `TOP` on, and the faults.
-    pub(super) fn ground(self, faults: &[FaultSummary], height: f64, out: &mut String) {
-        for fault in faults {
-            self.fault(fault, height, out);
-        }
-        let step = tick(self.end_ms);
-        let bottom = TOP + height;
-        for at in (0..=self.end_ms / step).map(|place| place * step) {
-            let x = self.x(at);
-            let _ = write!(
-                out,
-                "<path class=\"tick\" d=\"M{x:.1} {TOP}V{bottom}\"/><text class=\"when\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                bottom + 14.0,
-                mark(at as f64)
-            );
-        }
-        out.push('\n');
-    }
-
-    fn fault(self, fault: &FaultSummary, height: f64, out: &mut String) {
-        let until = fault.until_ms.unwrap_or(self.end_ms);
-        let (left, right) = (self.x(fault.from_ms), self.x(until));
-        let (agent, kind) = (escaped(&fault.agent), fault.kind);
-        let width = (right - left).max(2.0);
-        let _ = write!(
-            out,
-            "<rect class=\"fault\" x=\"{left:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"><title>{agent}: {kind}</title></rect>\
-             <path class=\"edge\" d=\"M{left:.1} {TOP}v{height}M{right:.1} {TOP}v{height}\"/>",
-        );
-    }
-
-    /// The beginning of a picture.
-    pub(super) fn open(height: f64, label: &str, out: &mut String) {
-        let whole = TOP + height + BOTTOM;
-        let _ = writeln!(
-            out,
-            "<div class=\"wide\"><svg class=\"plot\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {whole}\">",
-            escaped(label)
-        );
-    }
-
-    pub(super) const fn top() -> f64 {
-        TOP
-    }
-}
-
-/// About six marks at round times.
-fn tick(end_ms: u64) -> u64 {
-    const ROUND: [u64; 18] = [
-        100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000,
-        1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
-    ];
-    let fits = |step: &&u64| end_ms / **step <= 7;
-    ROUND.iter().find(fits).copied().unwrap_or(86_400_000)
-}
 
 /// A figure over time.
 struct Plot {
@@ -169,14 +86,6 @@ pub(super) fn draw(comparison: &Comparison, page: &mut String) {
         },
     ];
     draw_all(&plots, axis, comparison, &sides, page);
-}
-
-/// A time on a scale.
-fn mark(ms: f64) -> String {
-    match ms as u64 {
-        0 => "0".to_owned(),
-        ms => time(ms),
-    }
 }
 
 fn number(value: f64) -> String {
@@ -277,56 +186,6 @@ fn round(value: f64) -> f64 {
     fits.unwrap_or(10.0) * power
 }
 
-/// A series with its points put together, as rates and ratios.
-struct Grouped {
-    step_ms: u64,
-    availability: Vec<Option<f64>>,
-    latency_ms: Vec<Option<f64>>,
-    in_flight: Vec<Option<f64>>,
-    calls: Vec<Option<f64>>,
-}
-
-impl Grouped {
-    fn of(series: &Series, group: usize, seeds: f64) -> Self {
-        let sums = |values: &[u64]| -> Vec<f64> {
-            let groups = values.chunks(group);
-            groups
-                .map(|group| group.iter().sum::<u64>() as f64)
-                .collect()
-        };
-        let begun = sums(&series.runs_begun);
-        let delivered = sums(&series.runs_delivered);
-        let step_ms = series.step_ms * group as u64;
-        let seconds = step_ms as f64 / 1000.0;
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let known = |values: &[Option<u64>]| -> Vec<f64> {
-            values.iter().flatten().map(|value| *value as f64).collect()
-        };
-        Self {
-            step_ms,
-            availability: begun
-                .iter()
-                .zip(&delivered)
-                .map(|(begun, delivered)| (*begun > 0.0).then(|| delivered / begun))
-                .collect(),
-            latency_ms: series
-                .latency_median_ms
-                .chunks(group)
-                .map(|group| Some(mean(&known(group))).filter(|mean| mean.is_finite()))
-                .collect(),
-            in_flight: series
-                .runs_in_flight
-                .chunks(group)
-                .map(|group| Some(mean(group)))
-                .collect(),
-            calls: sums(&series.calls_at_fault)
-                .into_iter()
-                .map(|calls| Some(calls / seconds / seeds))
-                .collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,16 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn scales_end_at_round_numbers_and_marks_are_few() {
+    fn scales_end_at_round_numbers() {
         for (value, expected) in [(1.0, 1.0), (84.2, 100.0), (0.31, 0.4), (1234.0, 1500.0)] {
             assert!(
                 (round(value) - expected).abs() < 1e-9,
                 "{value}: {}",
                 round(value)
             );
-        }
-        for end in [1, 999, 60_000, 300_000, 86_400_000, 604_800_000] {
-            assert!(end / tick(end) <= 7, "{end}");
         }
     }
 }
