@@ -75,8 +75,9 @@ impl End {
 /// What is known after a go.
 #[derive(Debug)]
 pub(crate) struct Played {
-    /// The agents, by name; calls and moves tell them by their place.
-    pub(crate) agents: Vec<String>,
+    /// The breakers: those of the agents, by name, then those of what they depend on. Calls and moves tell them by
+    /// their place.
+    pub(crate) breakers: Vec<String>,
     pub(crate) runs: Vec<Ran>,
     pub(crate) calls: Vec<Call>,
     pub(crate) moves: Vec<Move>,
@@ -117,8 +118,9 @@ impl Stage<'_> {
         let origin = Instant::now();
         let calls = Calls::since(origin);
         let engine = self.engine(&calls, make)?;
-        let agents: Vec<String> = self.plan.file.agents.keys().cloned().collect();
-        let moves = Moves::follow(&engine, &agents);
+        let breakers = engine.breakers();
+        let breakers: Vec<String> = breakers.map(|breaker| breaker.name().to_string()).collect();
+        let moves = Moves::follow(&engine, &breakers);
         let (sender, mut ended) = mpsc::unbounded_channel();
         let arrivals = self.plan.arrivals(self.seed);
         let file = Arc::new(self.plan.file.clone());
@@ -159,7 +161,7 @@ impl Stage<'_> {
         let ended = origin.elapsed();
         let (moves, outages) = moves.end(&engine).await;
         Ok(Played {
-            agents,
+            breakers,
             runs: runs.into_values().collect(),
             calls: calls.take(),
             moves,

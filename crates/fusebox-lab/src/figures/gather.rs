@@ -17,6 +17,7 @@ use crate::watch::Answer;
 pub(crate) struct Gather {
     runs: RunFigures,
     latencies: Vec<u64>,
+    /// By the places of their breakers; those of what agents depend on count openings alone.
     agents: Vec<Counts>,
     most_away: u64,
     stretches: Stretches,
@@ -29,7 +30,7 @@ impl Gather {
         let mut gather = Self {
             runs: RunFigures::default(),
             latencies: Vec::new(),
-            agents: vec![Counts::default(); played.agents.len()],
+            agents: vec![Counts::default(); played.breakers.len()],
             most_away: most_away(&played.moves),
             stretches: Stretches::of(plan),
             lanes: lanes(played),
@@ -38,7 +39,7 @@ impl Gather {
         gather.take_runs(played);
         gather.take_calls(plan, played);
         for moved in &played.moves {
-            gather.agents[moved.agent].openings += u64::from(moved.to == State::Open);
+            gather.agents[moved.breaker].openings += u64::from(moved.to == State::Open);
         }
         for outage in &played.outages {
             gather.agents[outage.agent].outages.push(outage.told);
@@ -132,14 +133,11 @@ impl Gather {
     }
 
     fn take_calls(&mut self, plan: &Plan, played: &Played) {
-        let at_fault: Vec<bool> = played
-            .agents
-            .iter()
-            .map(|name| plan.has_fault(name))
-            .collect();
+        let names = played.breakers.iter();
+        let at_fault: Vec<bool> = names.map(|name| plan.has_fault(name)).collect();
         for call in &played.calls {
             let is_struck =
-                at_fault[call.agent] && plan.is_struck(&played.agents[call.agent], call.begun);
+                at_fault[call.agent] && plan.is_struck(&played.breakers[call.agent], call.begun);
             let counts = &mut self.agents[call.agent];
             counts.calls += 1;
             match call.answer {
@@ -160,8 +158,8 @@ fn most_away(moves: &[Move]) -> u64 {
     let (mut away, mut most) = (BTreeSet::new(), 0);
     for moved in moves {
         match moved.to {
-            State::Closed => away.remove(&moved.agent),
-            _ => away.insert(moved.agent),
+            State::Closed => away.remove(&moved.breaker),
+            _ => away.insert(moved.breaker),
         };
         most = most.max(away.len());
     }

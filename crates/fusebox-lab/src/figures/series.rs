@@ -41,8 +41,8 @@ pub struct Series {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Lane {
-    /// Whose.
-    pub agent: String,
+    /// Whose: an agent's, or that of what agents depend on.
+    pub breaker: String,
     /// Where it was not closed, in order.
     pub stays: Vec<Stay>,
 }
@@ -166,11 +166,11 @@ impl Stretches {
 /// The breakers that were not always closed.
 pub(super) fn lanes(played: &Played) -> Vec<Lane> {
     let mut lanes = Vec::new();
-    for (place, agent) in played.agents.iter().enumerate() {
+    for (place, name) in played.breakers.iter().enumerate() {
         let moves: Vec<&Move> = played
             .moves
             .iter()
-            .filter(|moved| moved.agent == place)
+            .filter(|moved| moved.breaker == place)
             .collect();
         let ends = moves
             .iter()
@@ -188,8 +188,8 @@ pub(super) fn lanes(played: &Played) -> Vec<Lane> {
             })
             .collect();
         if !stays.is_empty() {
-            let agent = agent.clone();
-            lanes.push(Lane { agent, stays });
+            let breaker = name.clone();
+            lanes.push(Lane { breaker, stays });
         }
     }
     lanes

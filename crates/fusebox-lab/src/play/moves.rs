@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 /// A move of a breaker.
 #[derive(Debug, Clone)]
 pub(crate) struct Move {
-    /// The agent, by its place among all.
-    pub(crate) agent: usize,
+    /// The breaker, by its place among all.
+    pub(crate) breaker: usize,
     /// When, from the beginning of the plan.
     pub(crate) at: Duration,
     pub(crate) to: State,
@@ -34,11 +34,11 @@ pub(crate) struct Moves {
 }
 
 impl Moves {
-    pub(crate) fn follow(engine: &Engine, agents: &[String]) -> Self {
+    pub(crate) fn follow(engine: &Engine, breakers: &[String]) -> Self {
         let (stop, stopped) = oneshot::channel();
         let log = Log {
             engine: engine.clone(),
-            agents: agents.to_vec(),
+            breakers: breakers.to_vec(),
             moves: Vec::new(),
             outages: Vec::new(),
         };
@@ -63,7 +63,7 @@ impl Moves {
 
 struct Log {
     engine: Engine,
-    agents: Vec<String>,
+    breakers: Vec<String>,
     moves: Vec<Move>,
     outages: Vec<Outage>,
 }
@@ -82,7 +82,7 @@ impl Log {
             };
             match told {
                 Ok(transition) => self.write(&transition),
-                // A thousand moves at once: the oldest are lost, and their outages are still counted.
+                // More than a thousand moves before anybody looked: the oldest are lost.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             }
@@ -97,21 +97,22 @@ impl Log {
     }
 
     fn write(&mut self, transition: &Transition) {
-        let agent = self
-            .agents
-            .iter()
-            .position(|name| **name == *transition.breaker);
-        let agent = agent.expect("breakers are called like their agents");
+        let mut names = self.breakers.iter();
+        let breaker = names.position(|name| **name == *transition.breaker);
+        let breaker = breaker.expect("an engine has the breakers that it began with");
         // The engine's clock began with the plan.
         let at = Duration::from_nanos(transition.at.as_nanos());
         if transition.to == State::Closed {
+            // What agents depend on comes behind all of them, and has no objective.
             let accounts = self.engine.objectives();
-            if let Some(told) = accounts[agent].last {
+            let account = accounts.get(breaker);
+            if let Some(told) = account.and_then(|account| account.last) {
+                let agent = breaker;
                 self.outages.push(Outage { agent, told });
             }
         }
         self.moves.push(Move {
-            agent,
+            breaker,
             at,
             to: transition.to,
             reason: transition.reason.to_string(),

@@ -95,6 +95,38 @@ on_unavailable = "fail"
 }
 
 #[test]
+fn a_server_of_tools_with_a_breaker_of_its_own_stands_behind_stand_ins_too() {
+    let workflow = r#"
+[workflow]
+name = "tools"
+objective = "60s"
+[mcp.orders]
+command = ["orders"]
+breaker = { preset = "external_api" }
+[agents.find]
+kind = "mcp"
+server = "orders"
+tool = "find"
+[agents.ship]
+kind = "mcp"
+server = "orders"
+tool = "ship"
+[[step]]
+name = "find"
+[[step]]
+name = "ship"
+requires = ["find"]
+"#;
+    let text = "duration = \"20s\"\nevery = \"1s\"\nseeds = 1\n\
+        [[faults]]\nagent = \"ship\"\nkind = \"dependency\"\nfrom = \"5s\"\nfor = \"5s\"";
+    let comparison = simulate(&plan(workflow, text));
+    let (protected, unprotected) = both(&comparison);
+    assert_eq!(protected.runs.begun, 20);
+    assert!(protected.calls.in_vain <= unprotected.calls.in_vain);
+    assert!(unprotected.lanes.is_empty(), "{:?}", unprotected.lanes);
+}
+
+#[test]
 fn late_runs_are_those_whose_objective_was_over() {
     let workflow = ONE.replace("objective = \"20s\"", "objective = \"2s\"");
     let text = "duration = \"10s\"\nevery = \"1s\"\nseeds = 1\n[agents.only]\nlatency = \"5s\"";

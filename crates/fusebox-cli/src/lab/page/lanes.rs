@@ -48,8 +48,8 @@ fn draw_lane(lane: &Lane, top: f64, axis: Axis, page: &mut String) {
         page,
         "<text class=\"name\" x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"end\" dominant-baseline=\"central\">{}<title>{}</title></text>",
         LEFT - 6.0,
-        escaped(&shortened(&lane.agent)),
-        escaped(&lane.agent)
+        escaped(&shortened(&lane.breaker)),
+        escaped(&lane.breaker)
     );
     for stay in &lane.stays {
         draw_stay(stay, top, axis, page);
