@@ -89,11 +89,12 @@
 //! | `endpoints` | `fusebox-endpoints` | agents outside the process (features `command`, `http`, `mcp`, `openai`) |
 //! | [`orchestrator`] | `fusebox-orchestrator` | workflows, runs, recovery |
 //! | `lab` | `fusebox-lab` | what a workflow would do under faults, with breakers and without (feature `lab`) |
-//! | `metrics` | `fusebox-metrics` | events as metrics, spans for a collector (features `metrics`, `figures`, `prometheus`, `otlp`) |
+//! | `metrics` | `fusebox-metrics` | events as metrics; metrics and spans for a collector (features `metrics`, `figures`, `prometheus`, `otlp`) |
 //!
 //! Features: `embedded` (default; a durable store in one file), `redis`, `redis-tls`, `file` (workflow files), `command`,
 //! `http`, `mcp`, `openai` (agents outside the process), `control` (operating the engine of another process), `lab`, `metrics`,
-//! `figures` (counts of several processes), `prometheus`, `rate-limit`, `tracing` (spans of runs, steps and attempts), `otlp` (sends them to a collector).
+//! `figures` (counts of several processes), `prometheus`, `rate-limit`, `tracing` (spans of runs, steps, attempts and requests), `otlp`
+//! (sends spans and metrics to a collector).
 
 pub use fusebox_agent as agent;
 pub use fusebox_breaker as breaker;

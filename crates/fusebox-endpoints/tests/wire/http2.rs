@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fusebox_agent::{Agent, ErrorKind, Task};
-use fusebox_endpoints::{HttpAgent, Phase};
+use fusebox_endpoints::{HttpAgent, Phase, Secret};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::{context, patient, told};
+use crate::{context, logs, patient, told};
 
 /// Answers every request of one connection with its own version and body.
 async fn serve(io: impl AsyncRead + AsyncWrite + Unpin) {
@@ -46,6 +46,32 @@ async fn http_2_is_spoken_from_the_first_byte_where_asked_for() {
         .expect("an answer");
     assert_eq!(reply.output, json!({"version": "HTTP/2.0"}));
     server.abort();
+}
+
+/// What speaks HTTP/2 logs frames and compressed headers, on both sides of this test.
+#[tokio::test]
+async fn no_log_of_http_2_names_a_token() {
+    const TOKEN: &str = "t-hunter5hunter5";
+    logs::listen();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        serve(listener.accept().await.expect("a connection").0).await;
+    });
+    let agent = HttpAgent::builder("orders", url)
+        .bearer(Secret::new(TOKEN))
+        .limits(patient())
+        .only_http2();
+    let agent = agent.build().expect("a good agent");
+    agent
+        .call(Task::new(1), &context())
+        .await
+        .expect("an answer");
+    server.abort();
+    let logs = logs::so_far();
+    assert!(logs.contains("h2::codec"), "the control: frames are logged");
+    let line = logs.lines().find(|line| line.contains(&TOKEN[..10]));
+    assert_eq!(line, None);
 }
 
 /// A TLS server whose certificate nobody trusts who is not told to, and that certificate.
