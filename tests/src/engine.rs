@@ -76,6 +76,13 @@ impl FakeEngine {
         self.lock().overview["health"] = health(agents);
     }
 
+    /// They depend on this from now on, and it is away.
+    pub fn set_dependency(&self, name: &str, reason: &str) {
+        self.lock().overview["health"]["dependencies"] = json!([{
+            "dependency": name, "state": "open", "reason": reason, "due_in_ms": 4000, "in_flight": 0,
+        }]);
+    }
+
     /// Tells all who watch; those that went away are forgotten.
     pub fn tell(&self, event: &Value) {
         let line = format!("{event}\n");

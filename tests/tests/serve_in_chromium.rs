@@ -262,11 +262,16 @@ fn an_objective_at_risk_and_events_that_were_missed_are_told_in_chromium() {
         FakeEngine::agent("well", "closed", None),
     ];
     let engine = FakeEngine::start(&sandbox.state_dir(), 7, &agents);
+    engine.set_dependency("mcp.files", "the program ended");
     let (_serving, url) = serve(&sandbox, &[]);
     let mut browser = Browser::start();
     browser.resize(1280, 900);
     browser.prefer("light");
     browser.visit(&url);
+    // What agents depend on is among the breakers, without an objective.
+    browser.until(
+        "document.querySelector('tr[data-agent=\\'mcp.files\\']').innerText.includes('the program ended')",
+    );
     browser.until(
         "document.querySelector('#objectives-count').textContent.startsWith('3 away now; ')",
     );

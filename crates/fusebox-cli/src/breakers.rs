@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fusebox::orchestrator::control::{Client, ControlError, Overview, Request, find};
-use fusebox::orchestrator::{Action, AgentHealth, By, DependencyHealth};
+use fusebox::orchestrator::{Action, AgentHealth, By};
 use serde_json::json;
 
 use crate::args::{BreakersArgs, BreakersVerb, PlaceArgs};
@@ -82,34 +82,17 @@ fn show(overview: &Overview) {
         "away",
         "why",
     ]);
-    for agent in &overview.health.agents {
-        table.add_row(row(agent));
-    }
-    for dependency in &overview.health.dependencies {
-        table.add_row(row_of(dependency));
+    for breaker in overview.health.breakers() {
+        table.add_row(row(&breaker));
     }
     output::say(&table.to_string());
 }
 
-fn time(ms: u64) -> String {
-    let seconds = Duration::from_millis(ms).as_secs_f64();
-    format!("{seconds:.1} s")
-}
-
-/// Nobody stands in line for what agents depend on, and it has no objective.
-fn row_of(dependency: &DependencyHealth) -> [String; 7] {
-    [
-        dependency.dependency.clone(),
-        dependency.state.clone(),
-        dependency.due_in_ms.map(time).unwrap_or_default(),
-        dependency.in_flight.to_string(),
-        String::new(),
-        String::new(),
-        dependency.reason.clone().unwrap_or_default(),
-    ]
-}
-
 fn row(agent: &AgentHealth) -> [String; 7] {
+    let time = |ms: u64| {
+        let seconds = Duration::from_millis(ms).as_secs_f64();
+        format!("{seconds:.1} s")
+    };
     let away = agent.objective.current.map(|outage| {
         let objective = agent
             .objective

@@ -1,5 +1,7 @@
 //! How the system is, computed from what its breakers, objectives and runs show rather than from what they claim.
 
+use std::borrow::Cow;
+
 use fusebox_breaker::{Availability, Breaker, State};
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +150,31 @@ impl Health {
     }
 }
 
+impl Health {
+    /// All breakers: those of the agents, then those of what they depend on, as agents that have no objective and
+    /// that nobody stands in line for.
+    pub fn breakers(&self) -> impl Iterator<Item = Cow<'_, AgentHealth>> {
+        let dependencies = self.dependencies.iter();
+        let dependencies = dependencies.map(|it| Cow::Owned(it.like_an_agent()));
+        self.agents.iter().map(Cow::Borrowed).chain(dependencies)
+    }
+}
+
 impl DependencyHealth {
+    fn like_an_agent(&self) -> AgentHealth {
+        AgentHealth {
+            agent: self.dependency.clone(),
+            state: self.state.clone(),
+            reason: self.reason.clone(),
+            due_in_ms: self.due_in_ms,
+            in_flight: self.in_flight,
+            waiting: 0,
+            oldest_wait_ms: None,
+            queued: 0,
+            objective: RtoAccount::none(&self.dependency),
+        }
+    }
+
     fn of(breaker: &Breaker) -> Self {
         let snapshot = breaker.snapshot();
         Self {

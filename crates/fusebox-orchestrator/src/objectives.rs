@@ -59,6 +59,20 @@ pub struct RtoAccount {
 }
 
 impl RtoAccount {
+    /// Of something without an objective.
+    pub(crate) fn none(agent: &str) -> Self {
+        Self {
+            agent: agent.to_owned(),
+            objective_ms: None,
+            met: 0,
+            breached: 0,
+            worst_ms: 0,
+            total_ms: 0,
+            current: None,
+            last: None,
+        }
+    }
+
     /// Outages, the present one included.
     #[must_use]
     pub fn outages(&self) -> u64 {

@@ -101,6 +101,12 @@ async fn a_server_that_is_gone_is_learned_once_for_all_its_tools_and_charged_to_
     let health = engine.health();
     assert_eq!(health.status, HealthStatus::Degraded);
     assert_eq!(health.dependencies[0].state, "open");
+    let listed: Vec<_> = health
+        .breakers()
+        .map(|it| (it.agent.clone(), it.state.clone()))
+        .collect();
+    assert_eq!(listed.last(), Some(&(SERVER.to_owned(), "open".to_owned())));
+    assert_eq!(listed.len(), 3);
     assert!(health.reasons[0].contains("`mcp.files`, which agents depend on, is open"));
     let known: Vec<String> = engine.breakers().map(|it| it.name().to_string()).collect();
     assert_eq!(known, ["read", "search", SERVER]);

@@ -1,5 +1,6 @@
 //! What is known and what is looked at: all that the view draws.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use fusebox::RunStatus;
@@ -90,7 +91,8 @@ pub(super) enum Act {
 /// A breaker as it is now.
 pub(super) struct BreakerRow<'a> {
     pub(super) pid: u32,
-    pub(super) agent: &'a AgentHealth,
+    /// Also what agents depend on.
+    pub(super) agent: Cow<'a, AgentHealth>,
     /// How long ago it was like that.
     pub(super) age_ms: u64,
 }
@@ -222,8 +224,8 @@ impl Model {
     pub(super) fn breakers(&self) -> (Vec<BreakerRow<'_>>, usize) {
         let rows = self.engines.iter().flat_map(|engine| {
             let age_ms = self.now_ms.saturating_sub(engine.heard_ms);
-            let agents = engine.overview.health.agents.iter();
-            agents.map(move |agent| BreakerRow {
+            let breakers = engine.overview.health.breakers();
+            breakers.map(move |agent| BreakerRow {
                 pid: engine.overview.engine.pid,
                 agent,
                 age_ms,

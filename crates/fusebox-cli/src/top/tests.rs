@@ -163,6 +163,21 @@ fn a_small_terminal_shows_the_table_that_is_looked_at() {
 }
 
 #[test]
+fn what_agents_depend_on_is_a_row_among_their_breakers() {
+    let mut model = model();
+    let mut engine = serde_json::to_value(overview(12, &[agent("search", "closed")])).unwrap();
+    engine["health"]["dependencies"] = json!([{ "dependency": "mcp.files", "state": "open",
+        "reason": "the program ended", "due_in_ms": 5_000, "in_flight": 0 }]);
+    model.engine(serde_json::from_value(engine).unwrap(), NOW);
+    let shown = text(&model, 120, 30);
+    let row = shown.lines().find(|line| line.contains("mcp.files"));
+    assert!(
+        row.is_some_and(|row| row.contains("open") && row.contains("the program ended")),
+        "{shown}"
+    );
+}
+
+#[test]
 fn nothing_that_agents_say_acts_on_the_terminal() {
     let mut model = model();
     model.engine(overview(13, &[agent(HOSTILE, HOSTILE)]), NOW);

@@ -6,6 +6,9 @@ import * as objectives from "./objectives.js";
 const SEVERITY = ["forced_open", "open", "half_open", "disabled", "metrics_only", "closed"];
 const severity = (agent) => SEVERITY.indexOf(agent.state);
 
+// What agents depend on: nobody stands in line for it, and it has no objective.
+const UNAWAITED = { waiting: 0, queued: 0, oldest_wait_ms: null, objective: { current: null, objective_ms: null } };
+
 let act = () => {};
 let all = [];
 let severalProcesses = false;
@@ -22,11 +25,13 @@ export function start(onAct) {
 export function show(overview, at) {
   severalProcesses = overview.engines.length > 1;
   asked = at;
-  all = overview.engines.flatMap(({ engine, health }) =>
-    health.agents.map((agent) => ({ ...agent, pid: engine.pid, key: `${engine.pid}/${agent.agent}` })));
+  const rows = (name) => overview.engines.flatMap(({ engine, health }) =>
+    health[name].map((it) => ({ ...it, pid: engine.pid, key: `${engine.pid}/${it.agent ?? it.dependency}` })));
+  const agents = rows("agents");
+  all = agents.concat(rows("dependencies").map((it) => ({ ...it, ...UNAWAITED, agent: it.dependency })));
   all.sort(byNeed);
   draw();
-  objectives.show(all, at, overview.at_ms);
+  objectives.show(agents, at, overview.at_ms);
 }
 
 /** Takes in moves at once, before the engines are asked. */

@@ -72,7 +72,7 @@ pub(super) fn breakers(frame: &mut Frame<'_>, model: &Model, area: Rect, paint: 
 }
 
 fn breaker(row: &BreakerRow<'_>, paint: Paint) -> Vec<(String, Style)> {
-    let AgentHealth { agent, state, .. } = row.agent;
+    let AgentHealth { agent, state, .. } = &*row.agent;
     let (sign, style) = paint.breaker(state);
     // It goes on counting down between two answers of its engine.
     let due = row.agent.due_in_ms.map(|ms| ms.saturating_sub(row.age_ms));
